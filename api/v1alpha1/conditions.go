@@ -1,0 +1,65 @@
+package v1alpha1
+
+// Conditions of an AccessToken.
+const (
+	// ConditionReady sums up: True when what is declared is done (also when what
+	// is declared is that the token be suspended or revoked), False when it is
+	// not, with the reason. Always present once the operator has seen the
+	// object.
+	ConditionReady = "Ready"
+
+	// ConditionValid is True while there is a token that verifies, in the
+	// Secret that status.secretName names, and False when there is none. Absent
+	// until the first token is issued or refused.
+	ConditionValid = "Valid"
+
+	// ConditionStalled is True when only a person can help. Absent otherwise.
+	ConditionStalled = "Stalled"
+
+	// ConditionExpiring is True when the token ends within 30, 7 or 1 days and
+	// nothing will replace it before. Absent otherwise.
+	ConditionExpiring = "Expiring"
+)
+
+// Reasons of conditions and of the events that announce them.
+const (
+	// ReasonIssued: a first token was issued and is in the Secret.
+	ReasonIssued = "Issued"
+	// ReasonRotated: a later token replaced the one before (events only; the
+	// condition of a token in good order says Issued).
+	ReasonRotated = "Rotated"
+	// ReasonExpired: the token reached its end and nothing replaces it.
+	ReasonExpired = "Expired"
+	// ReasonExpiring: the token ends soon.
+	ReasonExpiring = "Expiring"
+	// ReasonSuspended: spec.state is Suspended, the token was taken back.
+	ReasonSuspended = "Suspended"
+	// ReasonRevoked: spec.state is Revoked, the token was taken back.
+	ReasonRevoked = "Revoked"
+	// ReasonIssuing: a token is on its way.
+	ReasonIssuing = "Issuing"
+	// ReasonSpecInvalid: a field that got past the schema cannot be used.
+	ReasonSpecInvalid = "SpecInvalid"
+	// ReasonScheduleInvalid: spec.rotation.schedule never comes due, or its
+	// time zone is unknown.
+	ReasonScheduleInvalid = "ScheduleInvalid"
+	// ReasonRotationInvalid: spec.rotation can never be satisfied.
+	ReasonRotationInvalid = "RotationInvalid"
+	// ReasonSecretConflict: a Secret of the wanted name belongs to somebody
+	// else and is left alone.
+	ReasonSecretConflict = "SecretConflict"
+	// ReasonSecretContested: somebody keeps writing over the operator's keys in
+	// the Secret.
+	ReasonSecretContested = "SecretContested"
+	// ReasonSecretRepaired: the Secret had been changed or deleted by somebody
+	// else, and a new token was put in it (events only).
+	ReasonSecretRepaired = "SecretRepaired"
+	// ReasonRecordLost: the record of the current token was deleted, edited or
+	// restored from a backup, and a new token was issued (events only).
+	ReasonRecordLost = "RecordLost"
+	// ReasonKeyLost: the key Secret is missing though records exist.
+	ReasonKeyLost = "KeyLost"
+	// ReasonNamespaceTerminating: the namespace is being deleted, nothing is
+	// issued in it any more.
+	ReasonNamespaceTerminating = "NamespaceTerminating"
+)

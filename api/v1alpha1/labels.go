@@ -1,0 +1,47 @@
+package v1alpha1
+
+// Labels select objects; annotations talk to and from the operator.
+const (
+	// LabelAccessToken on a Secret or TokenRecord names the AccessToken that it
+	// belongs to, so that both can be listed by it. On a Secret its presence is
+	// what the operator's watch selects by.
+	LabelAccessToken = Group + "/access-token"
+
+	// AnnotationRevision on a Secret is the revision of the token in it. It
+	// only rises.
+	AnnotationRevision = Group + "/revision"
+
+	// AnnotationTokenID on a Secret is the ID of the token in it.
+	AnnotationTokenID = Group + "/token-id"
+
+	// AnnotationTemplateHash on a Secret is a digest of the parts of
+	// spec.secret that the content was rendered from, so that a change of them
+	// is noticed without reading the content.
+	AnnotationTemplateHash = Group + "/template-hash"
+
+	// AnnotationRotateRequestedAt on an AccessToken asks for a new token: one
+	// issued before this instant (a Timestamp) is replaced. It means the same
+	// as spec.rotation.notIssuedBefore; the later of the two counts.
+	AnnotationRotateRequestedAt = Group + "/rotate-requested-at"
+
+	// AnnotationCreatedBy on an AccessToken is the user name of whoever created
+	// it, written and guarded by admission policy.
+	AnnotationCreatedBy = Group + "/created-by"
+
+	// AnnotationCreatedByUID on an AccessToken is that user's UID, empty where
+	// the authenticator gives none.
+	AnnotationCreatedByUID = Group + "/created-by-uid"
+)
+
+// VerbIssue is the RBAC verb on tokenrecords, held cluster-wide by the
+// project's own accounts only, that admission policy asks of whoever writes
+// records or statuses.
+const VerbIssue = "issue"
+
+// VerbIssueWithoutExpiry is the RBAC verb on accesstokens that admission
+// policy asks of whoever declares a token with maxAge Never.
+const VerbIssueWithoutExpiry = "issue-without-expiry"
+
+// ReservedScopePrefix begins the scopes that mean something to this project
+// itself. Admission policy refuses them.
+const ReservedScopePrefix = Group + ":"
