@@ -1,0 +1,145 @@
+package controlplane
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// stopGrace is how long a process may take to end by itself. An API server
+	// with open watches took 1 s.
+	stopGrace = 5 * time.Second
+
+	// tailLines and tailBytes bound what is shown of the log of a process that
+	// died.
+	tailLines = 15
+	tailBytes = 16 << 10
+)
+
+// Process is one running child, with its output in a log file.
+type Process struct {
+	name    string
+	logPath string
+	cmd     *exec.Cmd
+	done    chan struct{} // closed when the process is gone
+	exitErr error         // valid after done
+}
+
+// StartProcess runs a program in the working directory dir, with its output in
+// the file logPath, which is truncated. Environment entries in env are added to
+// the caller's own. The child has its own process group and, on Linux, dies with
+// the caller.
+func StartProcess(name, path string, args, env []string, dir, logPath string) (*Process, error) {
+	if err := os.MkdirAll(filepath.Dir(logPath), 0o700); err != nil {
+		return nil, fmt.Errorf("log folder of %s: %w", name, err)
+	}
+	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("log of %s: %w", name, err)
+	}
+	defer func() { _ = log.Close() }() // the child has its own descriptor
+
+	cmd := exec.Command(path, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = childAttributes()
+	p := &Process{name: name, logPath: logPath, cmd: cmd, done: make(chan struct{})}
+	if err := p.launch(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	return p, nil
+}
+
+// launch starts the child on a thread that lives as long as the child: Linux
+// sends the parent-death signal when the forking thread ends, not the process.
+func (p *Process) launch() error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		p.exitErr = p.cmd.Wait()
+		close(p.done)
+	}()
+	return <-started
+}
+
+// Done is closed when the process is gone.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// PID is the process ID.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Log is the path of the file that holds the output.
+func (p *Process) Log() string { return p.logPath }
+
+// Err describes how the process ended, with its last log lines. It must be
+// called after Done only.
+func (p *Process) Err() error {
+	how := "exit status 0"
+	if p.exitErr != nil {
+		how = p.exitErr.Error()
+	}
+	return fmt.Errorf("%s ended by itself (%s); its last lines in %s:\n%s", p.name, how, p.logPath, p.tail())
+}
+
+// Stop asks the process and its children to end and kills them after a few
+// seconds. It returns when they are gone.
+func (p *Process) Stop() error {
+	select {
+	case <-p.done:
+		return nil
+	default:
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	_ = syscall.Kill(-p.PID(), syscall.SIGTERM)
+	select {
+	case <-p.done:
+		return nil
+	case <-ctx.Done():
+		return p.kill()
+	}
+}
+
+// kill ends the process at once.
+func (p *Process) kill() error {
+	err := syscall.Kill(-p.PID(), syscall.SIGKILL)
+	if err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("kill %s (process %d): %w", p.name, p.PID(), err)
+	}
+	<-p.done
+	return nil
+}
+
+// tail returns the last lines of the log, or why they cannot be had.
+func (p *Process) tail() string {
+	file, err := os.Open(p.logPath)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = file.Close() }()
+	if info, err := file.Stat(); err == nil && info.Size() > tailBytes {
+		_, _ = file.Seek(-tailBytes, io.SeekEnd)
+	}
+	content, err := io.ReadAll(file)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(string(bytes.TrimSpace(content)), "\n")
+	return strings.Join(lines[max(0, len(lines)-tailLines):], "\n")
+}

@@ -1,0 +1,152 @@
+package testenv
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/assets"
+)
+
+// Where the configuration for development puts the manager.
+const (
+	ManagerNamespace = "accesstoken-system"
+	ManagerAccount   = "accesstoken-manager"
+)
+
+// startTimeout bounds start and installation on a machine that is busy with
+// other test binaries.
+const startTimeout = 3 * time.Minute
+
+// T is what is needed of a *testing.T or of ginkgo's GinkgoT().
+type T interface {
+	Helper()
+	Name() string
+	Context() context.Context
+	Fatalf(format string, args ...any)
+}
+
+// M is what is needed of a *testing.M.
+type M interface{ Run() int }
+
+// running is set by Run before any test runs, and never changed.
+var running *controlplane.ControlPlane
+
+// Run starts a control plane with config/dev installed, runs the tests, stops
+// it, and returns the exit status for os.Exit.
+func Run(m M) int {
+	cp, err := Start("config/dev")
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	running = cp
+	code := m.Run()
+	if err := cp.Err(); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	if err := cp.Stop(); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	return code
+}
+
+// Start starts a control plane in a temporary folder and installs the kustomize
+// folder, given relative to the module's root. It returns when the policies in
+// it bind the manager's account.
+func Start(folder string) (*controlplane.ControlPlane, error) {
+	root, err := assets.ModuleRoot()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	cp, err := controlplane.Start(ctx, controlplane.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := install(ctx, cp, filepath.Join(root, folder)); err != nil {
+		_ = cp.Stop() // the first error says more
+		return nil, err
+	}
+	return cp, nil
+}
+
+func install(ctx context.Context, cp *controlplane.ControlPlane, folder string) error {
+	if err := cp.Install(ctx, folder); err != nil {
+		return err
+	}
+	manager, err := cp.ServiceAccountConfig(ctx, ManagerNamespace, ManagerAccount)
+	if err != nil {
+		return err
+	}
+	clients, err := kubernetes.NewForConfig(manager)
+	if err != nil {
+		return fmt.Errorf("client of the manager's account: %w", err)
+	}
+	return controlplane.WaitRefused(ctx, func(ctx context.Context) error {
+		orphan := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "policy-probe"}}
+		dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+		_, err := clients.CoreV1().Secrets(metav1.NamespaceDefault).Create(ctx, orphan, dryRun)
+		return err
+	})
+}
+
+// ControlPlane is the one that Run started.
+func ControlPlane(t T) *controlplane.ControlPlane {
+	t.Helper()
+	if running == nil {
+		t.Fatalf("no control plane: call testenv.Run in TestMain")
+	}
+	return running
+}
+
+// Config returns an administrator's configuration.
+func Config(t T) *rest.Config {
+	t.Helper()
+	return ControlPlane(t).Config()
+}
+
+// ManagerConfig returns a configuration with the rights of the manager's
+// account.
+func ManagerConfig(t T) *rest.Config {
+	t.Helper()
+	config, err := ControlPlane(t).ServiceAccountConfig(t.Context(), ManagerNamespace, ManagerAccount)
+	if err != nil {
+		t.Fatalf("configuration of the manager's account: %v", err)
+	}
+	return config
+}
+
+var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
+
+// Namespace creates a namespace and returns its name, which begins with the name
+// of the test and is unique. It is not removed: the control plane goes with the
+// test binary.
+func Namespace(t T) string {
+	t.Helper()
+	clients, err := kubernetes.NewForConfig(Config(t))
+	if err != nil {
+		t.Fatalf("client of the control plane: %v", err)
+	}
+	prefix := notInNames.ReplaceAllString(strings.ToLower(t.Name()), "-")
+	prefix = strings.Trim(prefix[:min(len(prefix), 40)], "-") + "-"
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "t-" + prefix}}
+	created, err := clients.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("create namespace: %v", err)
+	}
+	return created.Name
+}
