@@ -17,8 +17,12 @@ import (
 func WaitRefused(ctx context.Context, probe func(context.Context) error) error {
 	last := errors.New("not tried")
 	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
-		if last = probe(ctx); last == nil {
+		answer := probe(ctx)
+		switch {
+		case answer == nil:
 			last = errors.New("it was accepted")
+		case ctx.Err() == nil: // a probe that our own deadline cut says nothing
+			last = answer
 		}
 		return refusedByPolicy(last), nil
 	})
