@@ -11,9 +11,8 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.scopes) == has(oldSelf.scopes) && (!has(self.scopes) || self.scopes == oldSelf.scopes)",fieldPath=`.scopes`,reason=FieldValueForbidden,message="cannot be changed, added or removed after creation: create a new AccessToken instead"
 // +kubebuilder:validation:XValidation:rule="has(self.audiences) == has(oldSelf.audiences) && (!has(self.audiences) || self.audiences == oldSelf.audiences)",fieldPath=`.audiences`,reason=FieldValueForbidden,message="cannot be changed, added or removed after creation: create a new AccessToken instead"
 // +kubebuilder:validation:XValidation:rule="has(self.allowedCIDRs) == has(oldSelf.allowedCIDRs) && (!has(self.allowedCIDRs) || self.allowedCIDRs == oldSelf.allowedCIDRs)",fieldPath=`.allowedCIDRs`,reason=FieldValueForbidden,message="cannot be changed, added or removed after creation: create a new AccessToken instead"
-// +kubebuilder:validation:XValidation:rule="(has(self.secret) && has(self.secret.name) ? self.secret.name : ”) != (has(oldSelf.secret) && has(oldSelf.secret.name) ? oldSelf.secret.name : ”) || (has(self.secret) && has(self.secret.format) ? self.secret.format : 'Opaque') == (has(oldSelf.secret) && has(oldSelf.secret.format) ? oldSelf.secret.format : 'Opaque')",fieldPath=`.secret`,reason=FieldValueForbidden,message="secret.format cannot change while secret.name stays, since the type of a Secret is fixed: change secret.name too"
 // +kubebuilder:validation:XValidation:rule="!has(self.rotation) || !has(self.rotation.interval) || !has(self.maxAge) || self.maxAge != 'Never' || self.rotation.interval != 'Auto'",fieldPath=`.rotation.interval`,message="Auto is two thirds of maxAge, which is Never: give an interval such as 720h, or a maxAge"
-// +kubebuilder:validation:XValidation:rule="!has(self.rotation) || !has(self.rotation.interval) || !has(self.maxAge) || self.maxAge == 'Never' || self.rotation.interval == 'Auto' || !self.maxAge.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$') || !self.rotation.interval.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$') || self.maxAge == ” || self.rotation.interval == ” || duration(self.rotation.interval) < duration(self.maxAge)",fieldPath=`.rotation.interval`,message="must be shorter than maxAge, else the token expires before it is rotated"
+// +kubebuilder:validation:XValidation:rule="!has(self.rotation) || !has(self.rotation.interval) || !has(self.maxAge) || [self.maxAge, self.rotation.interval].exists(d, size(d) == 0 || !d.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$')) || duration(self.rotation.interval) < duration(self.maxAge)",fieldPath=`.rotation.interval`,message="must be shorter than maxAge, else the token expires before it is rotated"
 type AccessTokenSpec struct {
 	// description says in free text what the token is for, up to 256
 	// characters. Absent means none. It can be changed at any time and changes
@@ -46,7 +45,7 @@ type AccessTokenSpec struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
-	// +kubebuilder:validation:items:Pattern=`^[\x21\x23-\x5B\x5D-\x7E]+$`
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[\\x21\\x23-\\x5B\\x5D-\\x7E]+$')",message="must be printable ASCII characters without space, quote or backslash, for example deploy:shop"
 	Scopes []string `json:"scopes,omitempty"`
 
 	// audiences are who may accept the token, such as a service's URL; at least
@@ -125,7 +124,7 @@ const (
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.interval) && has(self.schedule))",message="interval and schedule exclude each other: remove one of them"
 // +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.schedule)",fieldPath=`.timeZone`,message="belongs to a schedule: add rotation.schedule or remove timeZone"
-// +kubebuilder:validation:XValidation:rule="!has(self.overlap) || !has(self.interval) || self.interval == 'Auto' || self.interval == ” || self.overlap == ” || !self.interval.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$') || !self.overlap.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$') || duration(self.overlap) < duration(self.interval)",fieldPath=`.overlap`,message="must be shorter than interval, else more than two tokens would be good at once"
+// +kubebuilder:validation:XValidation:rule="!has(self.overlap) || !has(self.interval) || [self.overlap, self.interval].exists(d, size(d) == 0 || !d.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$')) || duration(self.overlap) < duration(self.interval)",fieldPath=`.overlap`,message="must be shorter than interval, else more than two tokens would be good at once"
 type Rotation struct {
 	// interval replaces the token that long after its issue: a duration from 1s
 	// to 87600h that is shorter than maxAge, or Auto, which is two thirds of
@@ -154,7 +153,7 @@ type Rotation struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9_+/-]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_+/-]+$') && self != 'Local'",message="must be the IANA name of a time zone, for example Europe/Helsinki"
 	TimeZone string `json:"timeZone,omitempty"`
 
 	// overlap is how long the replaced token stays good beside the new one,
@@ -175,8 +174,7 @@ type Rotation struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=27
-	// +kubebuilder:validation:Format=date-time
-	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?Z$') && !format.datetime().validate(self).hasValue()",message="must be an instant in UTC, for example 2026-11-24T09:00:00Z"
 	NotIssuedBefore Timestamp `json:"notIssuedBefore,omitempty"`
 }
 
@@ -210,7 +208,7 @@ type SecretTemplate struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="must be a name for a Secret: lower-case letters, digits, - and ., for example ci-token"
 	Name string `json:"name,omitempty"`
 
 	// format is the shape of the Secret. Opaque, the default: key token.
@@ -232,7 +230,7 @@ type SecretTemplate struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=260
-	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$`
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$')",message="must be a host name, with a port where one is needed, for example git.example.com"
 	Servers []string `json:"servers,omitempty"`
 }
 
@@ -405,7 +403,8 @@ const (
 // +kubebuilder:printcolumn:name="TOKEN-ID",type=string,priority=1,JSONPath=`.status.tokenID`
 // +kubebuilder:printcolumn:name="SECRET",type=string,priority=1,JSONPath=`.status.secretName`
 // +kubebuilder:printcolumn:name="DESCRIPTION",type=string,priority=1,JSONPath=`.spec.description`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",fieldPath=`.metadata.name`,message="must be at most 63 characters, since it is a label value on the Secret and the records"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",fieldPath=`.metadata`,message="name must be at most 63 characters, since it is a label value on the Secret and the records"
+// +kubebuilder:validation:XValidation:rule="(has(self.spec.secret) && has(self.spec.secret.name) ? self.spec.secret.name : self.metadata.name) != (has(oldSelf.spec.secret) && has(oldSelf.spec.secret.name) ? oldSelf.spec.secret.name : oldSelf.metadata.name) || (has(self.spec.secret) && has(self.spec.secret.format) ? self.spec.secret.format : 'Opaque') == (has(oldSelf.spec.secret) && has(oldSelf.spec.secret.format) ? oldSelf.spec.secret.format : 'Opaque')",fieldPath=`.spec.secret`,reason=FieldValueForbidden,message="format cannot change while name stays, since the type of a Secret is fixed: change secret.name too"
 type AccessToken struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -414,8 +413,8 @@ type AccessToken struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is what is declared of the token. Absent means a token with every
-	// default.
+	// spec is what is declared of the token. Empty, {}, means a token with
+	// every default.
 	//
 	// +required
 	Spec AccessTokenSpec `json:"spec"`

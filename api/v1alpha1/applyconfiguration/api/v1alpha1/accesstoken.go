@@ -23,8 +23,8 @@ type AccessTokenApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration `json:""`
 	// metadata is the standard object metadata.
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is what is declared of the token. Absent means a token with every
-	// default.
+	// spec is what is declared of the token. Empty, {}, means a token with
+	// every default.
 	Spec *AccessTokenSpecApplyConfiguration `json:"spec,omitempty"`
 	// status is what the operator reports. Absent means that it has not seen
 	// the object yet.
