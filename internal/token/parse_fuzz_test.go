@@ -81,7 +81,9 @@ func refuseNeighbours(t *testing.T, text string) {
 			edited[at] = replacement
 			refuse(t, text, string(edited))
 		}
-		if at > 0 {
+		// A swap of the secret's last character with the checksum's first is no
+		// error within 32 bits, and only very likely found.
+		if at > 0 && at != Length-ChecksumLength {
 			swapped := []byte(text)
 			swapped[at-1], swapped[at] = swapped[at], swapped[at-1]
 			refuse(t, text, string(swapped))
