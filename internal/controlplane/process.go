@@ -49,7 +49,7 @@ func StartProcess(name, path string, args, env []string, dir, logPath string) (*
 	}
 	defer func() { _ = log.Close() }() // the child has its own descriptor
 
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(path, args...) //nolint:noctx // it lives until Stop, not until a context ends
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = childAttributes()

@@ -3,5 +3,5 @@
 //
 // It owns the name of the cache folder and uses only the standard library, so
 // that the program that fills the cache starts at once. Building the programs
-// is hack/dev/controlplane; running them is internal/controlplane.
+// is hack/dev/build; running them is internal/controlplane.
 package assets
