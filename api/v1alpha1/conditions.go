@@ -59,7 +59,6 @@ const (
 	ReasonRecordLost = "RecordLost"
 	// ReasonKeyLost: the key Secret is missing though records exist.
 	ReasonKeyLost = "KeyLost"
-	// ReasonNamespaceTerminating: the namespace is being deleted, nothing is
-	// issued in it any more.
-	ReasonNamespaceTerminating = "NamespaceTerminating"
+	// ReasonWriteFailed: the API server refused a write; it is tried again.
+	ReasonWriteFailed = "WriteFailed"
 )

@@ -14,6 +14,10 @@ const (
 	// AnnotationTokenID on a Secret is the ID of the token in it.
 	AnnotationTokenID = Group + "/token-id"
 
+	// AnnotationFormat on a Secret is the SecretFormat that it was made in, which
+	// is fixed as long as the Secret lives.
+	AnnotationFormat = Group + "/format"
+
 	// AnnotationTemplateHash on a Secret is a digest of the parts of
 	// spec.secret that the content was rendered from, so that a change of them
 	// is noticed without reading the content.
@@ -23,6 +27,10 @@ const (
 	// issued before this instant (a Timestamp) is replaced. It means the same
 	// as spec.rotation.notIssuedBefore; the later of the two counts.
 	AnnotationRotateRequestedAt = Group + "/rotate-requested-at"
+
+	// AnnotationCanary on a TokenRecord makes admission policy refuse it, which
+	// proves that the policy is in force.
+	AnnotationCanary = Group + "/canary"
 
 	// AnnotationCreatedBy on an AccessToken is the user name of whoever created
 	// it, written and guarded by admission policy.
@@ -45,3 +53,11 @@ const VerbIssueWithoutExpiry = "issue-without-expiry"
 // ReservedScopePrefix begins the scopes that mean something to this project
 // itself. Admission policy refuses them.
 const ReservedScopePrefix = Group + ":"
+
+// A token that is its own principal has the user name PrincipalPrefix +
+// NAMESPACE + ":" + NAME, and is in the groups GroupAccessTokens and
+// GroupAccessTokens + ":" + NAMESPACE.
+const (
+	PrincipalPrefix   = "accesstoken:"
+	GroupAccessTokens = "accesstokens"
+)

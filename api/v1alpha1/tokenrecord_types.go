@@ -102,19 +102,22 @@ type TokenRecordSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	KeyID string `json:"keyID"`
 
-	// hash is the keyed hash by which a presented token is verified, 32 bytes.
+	// hash is the keyed hash by which a presented token is verified: 32 bytes
+	// in lower-case hexadecimal.
 	//
 	// +required
-	// +kubebuilder:validation:MaxLength=44
-	Hash []byte `json:"hash"`
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	Hash string `json:"hash"`
 
 	// seal is the keyed hash over every other field of this spec, the cluster,
-	// the namespace and the name, 32 bytes. A record whose seal does not fit
-	// verifies nothing.
+	// the namespace and the name: 32 bytes in lower-case hexadecimal. A record
+	// whose seal does not fit verifies nothing.
 	//
 	// +required
-	// +kubebuilder:validation:MaxLength=44
-	Seal []byte `json:"seal"`
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	Seal string `json:"seal"`
 }
 
 // Origin is how a token came to be.

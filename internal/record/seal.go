@@ -2,6 +2,7 @@ package record
 
 import (
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -57,7 +58,7 @@ func Seal(rec *v1alpha1.TokenRecord, keyID string, key Key, clusterID string, se
 		return err
 	}
 	hash, seal := hashOf(&key, &sum, &secretDigest), sealOf(&key, &sum)
-	spec.Hash, spec.Seal = hash[:], seal[:]
+	spec.Hash, spec.Seal = hex.EncodeToString(hash[:]), hex.EncodeToString(seal[:])
 	rec.Spec = spec
 	return nil
 }
@@ -90,7 +91,7 @@ func (o Opener) Open(rec *v1alpha1.TokenRecord) (Sealed, error) {
 	if err != nil {
 		return Sealed{}, err
 	}
-	if seal := sealOf(&key, &sum); subtle.ConstantTimeCompare(seal[:], rec.Spec.Seal) != 1 {
+	if seal := sealOf(&key, &sum); subtle.ConstantTimeCompare([]byte(hex.EncodeToString(seal[:])), []byte(rec.Spec.Seal)) != 1 {
 		return Sealed{}, ErrSealBroken
 	}
 	if err := o.checkGoodOnce(rec); err != nil {
@@ -125,8 +126,9 @@ type Sealed struct {
 	key unique.Handle[Key]
 }
 
-func newSealed(key Key, canonical digest, hash []byte) Sealed {
-	if len(hash) != len(digest{}) {
+func newSealed(key Key, canonical digest, hashText string) Sealed {
+	hash, err := hex.DecodeString(hashText)
+	if err != nil || len(hash) != len(digest{}) {
 		return Sealed{} // an edited hash: the record opens, and no token fits it
 	}
 	return Sealed{canonical: canonical, hash: digest(hash), key: unique.Make(key)}

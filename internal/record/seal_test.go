@@ -85,8 +85,8 @@ func TestOpenSaysWhyItRefuses(t *testing.T) {
 		"no key at all":              {func(_ *v1alpha1.TokenRecord, o *Opener) { o.Keys = KeySet(nil) }, ErrKeyUnknown},
 		"a record without a key ID":  {func(r *v1alpha1.TokenRecord, _ *Opener) { r.Spec.KeyID = "" }, ErrKeyUnknown},
 		"an unreadable time":         {func(r *v1alpha1.TokenRecord, _ *Opener) { r.Spec.IssuedAt = "today" }, ErrMalformed},
-		"no seal":                    {func(r *v1alpha1.TokenRecord, _ *Opener) { r.Spec.Seal = nil }, ErrSealBroken},
-		"a seal cut short":           {func(r *v1alpha1.TokenRecord, _ *Opener) { r.Spec.Seal = r.Spec.Seal[:31] }, ErrSealBroken},
+		"no seal":                    {func(r *v1alpha1.TokenRecord, _ *Opener) { r.Spec.Seal = "" }, ErrSealBroken},
+		"a seal cut short":           {func(r *v1alpha1.TokenRecord, _ *Opener) { r.Spec.Seal = r.Spec.Seal[:62] }, ErrSealBroken},
 		"no creation time":           {func(r *v1alpha1.TokenRecord, _ *Opener) { r.CreationTimestamp = metav1.Time{} }, ErrReplayed},
 		"an edited, replayed record": {func(r *v1alpha1.TokenRecord, _ *Opener) { r.CreationTimestamp, r.Spec.Scopes = metav1.Time{}, nil }, ErrSealBroken},
 		"an empty record": {func(r *v1alpha1.TokenRecord, o *Opener) {
@@ -186,7 +186,7 @@ func TestVerifyAllocatesNothing(t *testing.T) {
 func TestNoErrorShowsAKey(t *testing.T) {
 	v := vectorNamed(t, fullVector)
 	rec := v.sealed(t)
-	rec.Spec.Seal = nil
+	rec.Spec.Seal = ""
 	_, err := v.opener().Open(rec)
 	text := fmt.Sprintf("%v %+v %#v", err, v.opener(), v.keys())
 	if strings.Contains(text, "0x1f") || strings.Contains(text, "29 30 31") || !strings.Contains(text, redactedKey) {

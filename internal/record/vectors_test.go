@@ -130,16 +130,15 @@ func TestSealGivesTheKnownAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, c := range []struct {
-				what, want string
-				got        []byte
+				what, want, got string
 			}{
-				{"canonical encoding", v.Canonical, encoded},
-				{"its digest", v.CanonicalDigest, sum[:]},
+				{"canonical encoding", v.Canonical, hex.EncodeToString(encoded)},
+				{"its digest", v.CanonicalDigest, hex.EncodeToString(sum[:])},
 				{"seal", v.Seal, rec.Spec.Seal},
 				{"hash", v.Hash, rec.Spec.Hash},
 			} {
-				if hex.EncodeToString(c.got) != c.want {
-					t.Errorf("%s = %x, want %s", c.what, c.got, c.want)
+				if c.got != c.want {
+					t.Errorf("%s = %s, want %s", c.what, c.got, c.want)
 				}
 			}
 			if rec.Spec.KeyID != v.KeyID {

@@ -48,12 +48,13 @@ type TokenRecordSpecApplyConfiguration struct {
 	Creator *CreatorApplyConfiguration `json:"creator,omitempty"`
 	// keyID names the key that hash and seal were made with.
 	KeyID *string `json:"keyID,omitempty"`
-	// hash is the keyed hash by which a presented token is verified, 32 bytes.
-	Hash []byte `json:"hash,omitempty"`
+	// hash is the keyed hash by which a presented token is verified: 32 bytes
+	// in lower-case hexadecimal.
+	Hash *string `json:"hash,omitempty"`
 	// seal is the keyed hash over every other field of this spec, the cluster,
-	// the namespace and the name, 32 bytes. A record whose seal does not fit
-	// verifies nothing.
-	Seal []byte `json:"seal,omitempty"`
+	// the namespace and the name: 32 bytes in lower-case hexadecimal. A record
+	// whose seal does not fit verifies nothing.
+	Seal *string `json:"seal,omitempty"`
 }
 
 // TokenRecordSpecApplyConfiguration constructs a declarative configuration of the TokenRecordSpec type for use with
@@ -172,22 +173,18 @@ func (b *TokenRecordSpecApplyConfiguration) WithKeyID(value string) *TokenRecord
 	return b
 }
 
-// WithHash adds the given value to the Hash field in the declarative configuration
-// and returns the receiver, so that objects can be build by chaining "With" function invocations.
-// If called multiple times, values provided by each call will be appended to the Hash field.
-func (b *TokenRecordSpecApplyConfiguration) WithHash(values ...byte) *TokenRecordSpecApplyConfiguration {
-	for i := range values {
-		b.Hash = append(b.Hash, values[i])
-	}
+// WithHash sets the Hash field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Hash field is set to the value of the last call.
+func (b *TokenRecordSpecApplyConfiguration) WithHash(value string) *TokenRecordSpecApplyConfiguration {
+	b.Hash = &value
 	return b
 }
 
-// WithSeal adds the given value to the Seal field in the declarative configuration
-// and returns the receiver, so that objects can be build by chaining "With" function invocations.
-// If called multiple times, values provided by each call will be appended to the Seal field.
-func (b *TokenRecordSpecApplyConfiguration) WithSeal(values ...byte) *TokenRecordSpecApplyConfiguration {
-	for i := range values {
-		b.Seal = append(b.Seal, values[i])
-	}
+// WithSeal sets the Seal field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Seal field is set to the value of the last call.
+func (b *TokenRecordSpecApplyConfiguration) WithSeal(value string) *TokenRecordSpecApplyConfiguration {
+	b.Seal = &value
 	return b
 }
