@@ -16,12 +16,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/assets"
-)
-
-// Where the configuration for development puts the manager.
-const (
-	ManagerNamespace = "accesstoken-system"
-	ManagerAccount   = "accesstoken-manager"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
 )
 
 // startTimeout bounds start and installation on a machine that is busy with
@@ -77,31 +72,11 @@ func Start(folder string) (*controlplane.ControlPlane, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := install(ctx, cp, filepath.Join(root, folder)); err != nil {
+	if err := operator.Install(ctx, cp, filepath.Join(root, folder)); err != nil {
 		_ = cp.Stop() // the first error says more
 		return nil, err
 	}
 	return cp, nil
-}
-
-func install(ctx context.Context, cp *controlplane.ControlPlane, folder string) error {
-	if err := cp.Install(ctx, folder); err != nil {
-		return err
-	}
-	manager, err := cp.ServiceAccountConfig(ctx, ManagerNamespace, ManagerAccount)
-	if err != nil {
-		return err
-	}
-	clients, err := kubernetes.NewForConfig(manager)
-	if err != nil {
-		return fmt.Errorf("client of the manager's account: %w", err)
-	}
-	return controlplane.WaitRefused(ctx, func(ctx context.Context) error {
-		orphan := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "policy-probe"}}
-		dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
-		_, err := clients.CoreV1().Secrets(metav1.NamespaceDefault).Create(ctx, orphan, dryRun)
-		return err
-	})
 }
 
 // ControlPlane is the one that Run started.
@@ -123,7 +98,7 @@ func Config(t T) *rest.Config {
 // account.
 func ManagerConfig(t T) *rest.Config {
 	t.Helper()
-	config, err := ControlPlane(t).ServiceAccountConfig(t.Context(), ManagerNamespace, ManagerAccount)
+	config, err := ControlPlane(t).ServiceAccountConfig(t.Context(), operator.Namespace, operator.Account)
 	if err != nil {
 		t.Fatalf("configuration of the manager's account: %v", err)
 	}
