@@ -1,0 +1,116 @@
+package accesstoken
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
+)
+
+// happening is something that is announced, by an event and a count, once it is
+// persisted. Ending and withdrawing are counted only: one event tells of the
+// whole.
+type happening struct {
+	eventType string
+	reason    string // empty: no event
+	action    string
+	note      string
+	count     func(*Reconciler)
+}
+
+func (p *pass) happened(h happening) { p.happenings = append(p.happenings, h) }
+
+// announce tells what happened since the last call.
+func (p *pass) announce() {
+	for _, h := range p.happenings {
+		if h.count != nil {
+			h.count(p.Reconciler)
+		}
+		if h.reason != "" {
+			p.Recorder.Eventf(p.token, nil, h.eventType, h.reason, h.action, "%s", h.note)
+		}
+	}
+	p.happenings = nil
+}
+
+// published tells of a token that reached its Secret.
+func published(a lifecycle.Issue, object *v1alpha1.TokenRecord, secret string) happening {
+	h := happening{
+		eventType: corev1.EventTypeNormal, reason: v1alpha1.ReasonIssued, action: "Issue",
+		note:  fmt.Sprintf("issued token %s, revision %d, in Secret %s", object.Name, a.Revision, secret),
+		count: func(r *Reconciler) { r.Metrics.Issued(string(a.Cause)) },
+	}
+	if a.Cause.Rotation() || a.Cause == lifecycle.CauseSecretTemplate {
+		h.reason, h.action = v1alpha1.ReasonRotated, "Rotate"
+		h.note = fmt.Sprintf("replaced the token by %s, revision %d, in Secret %s (%s)", object.Name, a.Revision, secret, a.Cause)
+		return h
+	}
+	switch a.Cause {
+	case lifecycle.CauseSecretChanged, lifecycle.CauseSecretDeleted:
+		h.eventType, h.reason, h.action = corev1.EventTypeWarning, v1alpha1.ReasonSecretRepaired, "Repair"
+		h.note = fmt.Sprintf("Secret %s was changed or deleted by somebody else (%s); it now has token %s, revision %d", secret, a.Cause, object.Name, a.Revision)
+	case lifecycle.CauseRecordLost, lifecycle.CauseRecordRevoked:
+		h.eventType, h.reason, h.action = corev1.EventTypeWarning, v1alpha1.ReasonRecordLost, "Repair"
+		h.note = fmt.Sprintf("the record of the token before was deleted, revoked or no longer opens (%s); Secret %s now has token %s, revision %d", a.Cause, secret, object.Name, a.Revision)
+	case lifecycle.CauseFirst, lifecycle.CauseReactivated, lifecycle.CauseInterval, lifecycle.CauseSchedule, lifecycle.CauseRequested, lifecycle.CauseSecretTemplate:
+	}
+	return h
+}
+
+func ended(a lifecycle.EndRecord) happening {
+	return happening{count: func(r *Reconciler) { r.Metrics.Ended(string(a.Reason)) }}
+}
+
+func capped(a lifecycle.CapAge) happening {
+	return happening{
+		eventType: corev1.EventTypeNormal, reason: "MaxAgeLowered", action: "LowerMaxAge",
+		note: fmt.Sprintf("token %s now lives %s at most", a.Record.Object.Name, a.MaxAge),
+	}
+}
+
+func withdrawn(lifecycle.Secret) happening {
+	return happening{count: func(r *Reconciler) { r.Metrics.SecretWithdrawn() }}
+}
+
+func deletedFinished() happening {
+	return happening{
+		eventType: corev1.EventTypeNormal, reason: "TTLExpired", action: "Delete",
+		note: "deleted, spec.ttlAfterFinished after its token ended",
+	}
+}
+
+// noteTransition announces what a persisted status says and the one before did
+// not: an end, trouble that only a person can help with, a coming end.
+func (p *pass) noteTransition(before, after v1alpha1.AccessTokenStatus) {
+	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady)
+	is := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
+	if is != nil && (was == nil || was.Reason != is.Reason) {
+		p.noteReason(is.Reason, is.Message, after)
+	}
+	if after.ExpiryNotice != "" && (after.ExpiryNotice != before.ExpiryNotice || after.TokenID != before.TokenID) {
+		p.happened(happening{
+			eventType: corev1.EventTypeWarning, reason: v1alpha1.ReasonExpiring, action: "Notify",
+			note:  lifecycle.ExpiringMessage(after),
+			count: func(r *Reconciler) { r.Metrics.ExpiryNotice(after.ExpiryNotice) },
+		})
+	}
+}
+
+func (p *pass) noteReason(reason, message string, after v1alpha1.AccessTokenStatus) {
+	switch reason {
+	case v1alpha1.ReasonExpired:
+		p.happened(happening{
+			eventType: corev1.EventTypeNormal, reason: reason, action: "Expire", note: message,
+			count: func(r *Reconciler) { r.Metrics.Ended(v1alpha1.ReasonExpired) },
+		})
+	case v1alpha1.ReasonSuspended, v1alpha1.ReasonRevoked:
+		p.happened(happening{eventType: corev1.EventTypeNormal, reason: reason, action: "TakeBack", note: message})
+	default:
+		if meta.IsStatusConditionTrue(after.Conditions, v1alpha1.ConditionStalled) {
+			p.happened(happening{eventType: corev1.EventTypeWarning, reason: reason, action: "Reconcile", note: message})
+		}
+	}
+}

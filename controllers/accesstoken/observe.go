@@ -1,0 +1,209 @@
+package accesstoken
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/delivery"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/schedule"
+	tokenformat "github.com/accesstoken-dev/accesstoken-operator/internal/token"
+)
+
+// maxRevision is the highest revision that is believed of an annotation, which
+// anybody who may edit the Secret can write: above it a number is no longer
+// exact everywhere.
+const maxRevision = 1 << 53
+
+// observe gathers what the decisions of this pass depend on.
+func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, error) {
+	state := &lifecycle.State{
+		Token:     p.token,
+		Template:  delivery.Template(p.token),
+		Repairs:   p.Reconciler.repairs.observe(p.key(), now),
+		Now:       now,
+		StartedAt: p.startedAt(),
+		Waits:     p.Waits,
+		Published: map[string]bool{},
+	}
+	state.TemplateHash = delivery.TemplateHash(state.Template)
+	plan, err := schedule.NewPlan(p.token)
+	state.Plan = plan
+	if err != nil && !errors.As(err, &state.PlanError) {
+		return nil, fmt.Errorf("read spec: %w", err)
+	}
+	if _, effective, err := schedule.EffectiveMaxAge(p.token.Spec.MaxAge); err == nil {
+		p.effectiveAge = &effective
+	}
+	if state.Secrets, err = p.observeSecrets(ctx, state.Template.Name); err != nil {
+		return nil, err
+	}
+	if state.Records, err = p.observeRecords(ctx, state); err != nil {
+		return nil, err
+	}
+	p.observePublished(state)
+	return state, nil
+}
+
+// observePublished notes every token that the status or a Secret shows to have
+// been published.
+func (p *pass) observePublished(state *lifecycle.State) {
+	state.Published[p.token.Status.TokenID] = true
+	for _, issued := range p.token.Status.Tokens {
+		state.Published[issued.ID] = true
+	}
+	for _, secret := range state.Secrets {
+		if secret.Holder == lifecycle.HolderSelf {
+			state.Published[secret.TokenID] = true
+		}
+	}
+}
+
+// observeSecrets reads the metadata of the wanted Secret, and of others that
+// this object controls: after spec.secret.name changed there is an earlier one.
+func (p *pass) observeSecrets(ctx context.Context, wanted string) ([]lifecycle.Secret, error) {
+	owned := &metav1.PartialObjectMetadataList{}
+	owned.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
+	// The list need not show this process's last writes: the names that it
+	// yields are each read again so that they do.
+	err := p.Client.List(ctx, owned, client.InNamespace(p.token.Namespace), client.DisableReadYourWritesConsistency,
+		client.MatchingFields{index.SecretController: string(p.token.UID)})
+	if err != nil {
+		return nil, fmt.Errorf("list Secrets of AccessToken %s: %w", p.key(), err)
+	}
+	names := []string{wanted}
+	for i := range owned.Items {
+		if name := owned.Items[i].Name; name != wanted {
+			names = append(names, name)
+		}
+	}
+	var secrets []lifecycle.Secret
+	for _, name := range names {
+		read := p.Client.Get
+		if name == wanted && p.Reconciler.conflicts.known(p.key()) {
+			read = p.Live.Get // it may not carry the label that the cache selects by
+		}
+		secret, err := p.readSecret(ctx, read, name)
+		if err != nil {
+			return nil, err
+		}
+		if secret != nil {
+			secrets = append(secrets, *secret)
+		}
+	}
+	return secrets, nil
+}
+
+type getFunc func(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error
+
+func (p *pass) readSecret(ctx context.Context, read getFunc, name string) (*lifecycle.Secret, error) {
+	metadata := &metav1.PartialObjectMetadata{}
+	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	key := client.ObjectKey{Namespace: p.token.Namespace, Name: name}
+	if err := read(ctx, key, metadata); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil //nolint:nilnil // absent is an ordinary observation
+		}
+		return nil, fmt.Errorf("read metadata of Secret %s: %w", key, err)
+	}
+	secret := describeSecret(metadata, p.token)
+	return &secret, nil
+}
+
+// describeSecret tells what a Secret's metadata shows of it.
+func describeSecret(metadata *metav1.PartialObjectMetadata, token *v1alpha1.AccessToken) lifecycle.Secret {
+	secret := lifecycle.Secret{
+		Name:            metadata.Name,
+		UID:             metadata.UID,
+		ResourceVersion: metadata.ResourceVersion,
+		Holder:          holder(metadata, token),
+		TokenID:         metadata.Annotations[v1alpha1.AnnotationTokenID],
+		Format:          v1alpha1.SecretFormat(metadata.Annotations[v1alpha1.AnnotationFormat]),
+		TemplateHash:    metadata.Annotations[v1alpha1.AnnotationTemplateHash],
+		Shared:          delivery.OthersHold(metadata.ManagedFields, FieldManager),
+		Writers:         delivery.Foreign(metadata.ManagedFields, FieldManager),
+	}
+	if revision, err := strconv.ParseInt(metadata.Annotations[v1alpha1.AnnotationRevision], 10, 64); err == nil && revision > 0 && revision <= maxRevision {
+		secret.Revision = revision
+	}
+	// The token in it is the one that its revision stands for, or somebody
+	// changed one of the two.
+	consistent := secret.TokenID == tokenformat.DeclaredID(string(token.UID), secret.Revision)
+	secret.Intact = consistent && delivery.OwnsData(metadata.ManagedFields, FieldManager, delivery.Keys(secret.Format))
+	if owner := metav1.GetControllerOf(metadata); owner != nil && secret.Holder == lifecycle.HolderForeign {
+		secret.Writers = []string{owner.Kind + " " + owner.Name}
+	}
+	return secret
+}
+
+func holder(metadata *metav1.PartialObjectMetadata, token *v1alpha1.AccessToken) lifecycle.Holder {
+	owner := metav1.GetControllerOf(metadata)
+	switch {
+	case owner == nil, owner.Kind != index.KindAccessToken, owner.APIVersion != v1alpha1.GroupVersion.String():
+		return lifecycle.HolderForeign
+	case owner.UID == token.UID:
+		return lifecycle.HolderSelf
+	case owner.Name == token.Name:
+		return lifecycle.HolderPredecessor
+	}
+	return lifecycle.HolderForeign
+}
+
+// observeRecords reads and opens the records of this object's UID. Names that
+// the Secret and the status speak of, and the next one, are read even when the
+// list lags behind.
+func (p *pass) observeRecords(ctx context.Context, state *lifecycle.State) ([]lifecycle.Record, error) {
+	list := &v1alpha1.TokenRecordList{}
+	err := p.Client.List(ctx, list, client.InNamespace(p.token.Namespace), client.DisableReadYourWritesConsistency,
+		client.UnsafeDisableDeepCopy, client.MatchingFields{index.RecordAccessTokenUID: string(p.token.UID)})
+	if err != nil {
+		return nil, fmt.Errorf("list records of AccessToken %s: %w", p.key(), err)
+	}
+	names := map[string]bool{}
+	highest := p.token.Status.Revision
+	for i := range list.Items {
+		names[list.Items[i].Name] = true
+		highest = max(highest, list.Items[i].Spec.Revision)
+	}
+	for _, secret := range state.Secrets {
+		if secret.Holder == lifecycle.HolderSelf {
+			highest = max(highest, secret.Revision)
+		}
+	}
+	if highest > 0 {
+		names[tokenformat.DeclaredID(string(p.token.UID), highest)] = true
+	}
+	names[tokenformat.DeclaredID(string(p.token.UID), highest+1)] = true
+
+	var records []lifecycle.Record
+	for name := range names {
+		object := &v1alpha1.TokenRecord{}
+		key := client.ObjectKey{Namespace: p.token.Namespace, Name: name}
+		if err := p.Client.Get(ctx, key, object); apierrors.IsNotFound(err) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("read record %s: %w", key, err)
+		}
+		if object.Spec.AccessTokenUID == string(p.token.UID) {
+			records = append(records, p.open(object))
+		}
+	}
+	return records, nil
+}
+
+func (p *pass) open(object *v1alpha1.TokenRecord) lifecycle.Record {
+	opener := record.Opener{Keys: p.Keys, ClusterID: p.ClusterID, Tolerance: p.GoodOnceTolerance}
+	_, err := opener.Open(object)
+	return lifecycle.NewRecord(object, err)
+}

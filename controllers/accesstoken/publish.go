@@ -1,0 +1,321 @@
+package accesstoken
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/delivery"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/schedule"
+	tokenformat "github.com/accesstoken-dev/accesstoken-operator/internal/token"
+)
+
+const (
+	// createOnly is the resourceVersion with which server-side apply creates an
+	// object and conflicts with one that exists.
+	createOnly = "1"
+
+	// publishTries bounds how often one token is offered to a Secret that
+	// somebody else keeps writing.
+	publishTries = 5
+)
+
+// errOvertaken says that another writer published this revision or a later one.
+var errOvertaken = errors.New("another writer published first")
+
+// issue makes a revision: the record first, so that a token in a Secret is
+// already good, then the Secret. A crash in between leaves a record that nobody
+// holds a token for; it ends by itself, and the next revision takes its place.
+func (p *pass) issue(ctx context.Context, state *lifecycle.State, a lifecycle.Issue) error {
+	if a.Cause.Repair() {
+		p.Reconciler.repairs.note(p.key(), state.Now)
+		state.Repairs = p.Reconciler.repairs.observe(p.key(), state.Now)
+	}
+	plaintext, object, err := p.newRecord(state, a.Revision)
+	if err != nil {
+		return err
+	}
+	if err := p.Client.Create(ctx, object, client.FieldOwner(FieldManager)); err != nil {
+		if apierrors.IsAlreadyExists(err) {
+			return p.awaitOther(ctx, state, object.Name)
+		}
+		return fmt.Errorf("create record %s: %w", client.ObjectKeyFromObject(object), err)
+	}
+	issued := lifecycle.NewRecord(object, nil)
+	secret, err := p.publish(ctx, state, object, plaintext)
+	if err == nil {
+		state.Records = append(state.Records, issued)
+		state.Secrets = withSecret(state.Secrets, secret)
+		state.Published[object.Name] = true
+		p.happened(published(a, object, secret.Name))
+		return nil
+	}
+	return p.unpublished(ctx, state, issued, secret, err)
+}
+
+// awaitOther folds in a record that another writer, or a crashed self, made: it
+// counts as in flight, and the next revision waits for it.
+func (p *pass) awaitOther(ctx context.Context, state *lifecycle.State, name string) error {
+	object := &v1alpha1.TokenRecord{}
+	key := client.ObjectKey{Namespace: p.token.Namespace, Name: name}
+	if err := p.Live.Get(ctx, key, object); err != nil {
+		return fmt.Errorf("read record %s of another writer: %w", key, err)
+	}
+	if object.Spec.AccessTokenUID != string(p.token.UID) {
+		return fmt.Errorf("record %s belongs to another AccessToken", key)
+	}
+	state.Records = append(withoutRecord(state.Records, name), p.open(object))
+	return nil
+}
+
+// unpublished ends a record whose token certainly reached no Secret. Where that
+// is not certain, as after a time-out, the record stays for the next pass to
+// judge.
+func (p *pass) unpublished(ctx context.Context, state *lifecycle.State, issued lifecycle.Record, secret lifecycle.Secret, cause error) error {
+	state.Records = append(state.Records, issued)
+	if secret.Name != "" {
+		state.Secrets = withSecret(state.Secrets, secret)
+	}
+	refused := apierrors.IsConflict(cause) || apierrors.IsInvalid(cause) || apierrors.IsForbidden(cause)
+	foreign := errors.Is(cause, errForeign)
+	overtaken := errors.Is(cause, errOvertaken)
+	if !refused && !foreign && !overtaken {
+		return cause
+	}
+	err := p.endRecord(ctx, state, lifecycle.EndRecord{Record: issued, RevokedAt: state.Now, Reason: v1alpha1.EndReasonUnpublished})
+	if foreign || overtaken {
+		return err // the state now shows the Secret as it is: decide anew
+	}
+	return errors.Join(cause, err)
+}
+
+// newRecord makes the token of a revision and its sealed record.
+func (p *pass) newRecord(state *lifecycle.State, revision int64) (tokenformat.Plaintext, *v1alpha1.TokenRecord, error) {
+	id := tokenformat.DeclaredID(string(p.token.UID), revision)
+	plaintext, err := tokenformat.Generate(id, p.Random)
+	if err != nil {
+		return plaintext, nil, fmt.Errorf("generate token %s: %w", id, err)
+	}
+	object := &v1alpha1.TokenRecord{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: id, Namespace: p.token.Namespace,
+			Labels:          map[string]string{v1alpha1.LabelAccessToken: p.token.Name},
+			OwnerReferences: []metav1.OwnerReference{ownerReference(p.token)},
+		},
+		Spec: v1alpha1.TokenRecordSpec{
+			AccessTokenName: p.token.Name,
+			AccessTokenUID:  string(p.token.UID),
+			Revision:        revision,
+			Origin:          v1alpha1.OriginDeclared,
+			Subject:         ownPrincipal(p.token),
+			Scopes:          p.token.Spec.Scopes,
+			Audiences:       p.token.Spec.Audiences,
+			AllowedCIDRs:    p.token.Spec.AllowedCIDRs,
+			IssuedAt:        v1alpha1.NewTimestamp(state.Now),
+			Creator:         creator(p.token),
+		},
+	}
+	limitAge(&object.Spec, state.Plan.MaxAge, state.Now)
+	keyID, key, ok := p.Keys.Current()
+	if !ok {
+		return plaintext, nil, errors.New("there is no key to seal a record with")
+	}
+	if err := record.Seal(object, keyID, key, p.ClusterID, plaintext.SecretDigest()); err != nil {
+		return plaintext, nil, fmt.Errorf("seal record %s: %w", id, err)
+	}
+	return plaintext, object, nil
+}
+
+// limitAge writes a maximum age and the end that follows from it.
+func limitAge(spec *v1alpha1.TokenRecordSpec, age schedule.Age, now time.Time) {
+	if age.Never {
+		return
+	}
+	seconds := int64(age.Duration / time.Second)
+	spec.MaxAgeSeconds = &seconds
+	spec.NotAfter = v1alpha1.NewTimestamp(now.Truncate(time.Second).Add(time.Duration(seconds) * time.Second))
+}
+
+// ownPrincipal is the identity of a token that acts as itself.
+func ownPrincipal(token *v1alpha1.AccessToken) v1alpha1.Subject {
+	return v1alpha1.Subject{
+		Kind:   v1alpha1.SubjectKindAccessToken,
+		Name:   v1alpha1.PrincipalPrefix + token.Namespace + ":" + token.Name,
+		UID:    string(token.UID),
+		Groups: []string{v1alpha1.GroupAccessTokens, v1alpha1.GroupAccessTokens + ":" + token.Namespace},
+	}
+}
+
+// creator is who declared the token, as admission policy stamped it.
+func creator(token *v1alpha1.AccessToken) *v1alpha1.Creator {
+	name := token.Annotations[v1alpha1.AnnotationCreatedBy]
+	if name == "" {
+		return nil
+	}
+	return &v1alpha1.Creator{Username: name, UID: token.Annotations[v1alpha1.AnnotationCreatedByUID]}
+}
+
+func ownerReference(token *v1alpha1.AccessToken) metav1.OwnerReference {
+	controller := true
+	return metav1.OwnerReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: index.KindAccessToken,
+		Name: token.Name, UID: token.UID, Controller: &controller,
+	}
+}
+
+// publish puts the token into the wanted Secret: created when there is none,
+// replaced when it is as observed. After a conflict the Secret is read again
+// and the same token offered again, so that one due moment makes one token. The
+// Secret that it returns is the one that was found or written.
+func (p *pass) publish(ctx context.Context, state *lifecycle.State, object *v1alpha1.TokenRecord, plaintext tokenformat.Plaintext) (lifecycle.Secret, error) {
+	var observed *lifecycle.Secret
+	for i := range state.Secrets {
+		if state.Secrets[i].Name == state.Template.Name {
+			observed = &state.Secrets[i]
+		}
+	}
+	for try := 1; ; try++ {
+		written, err := p.offer(ctx, state, observed, object, plaintext)
+		if err == nil {
+			return written, nil
+		}
+		if !apierrors.IsConflict(err) || try == publishTries {
+			return lifecycle.Secret{}, fmt.Errorf("publish token %s in Secret %s/%s: %w", object.Name, object.Namespace, state.Template.Name, err)
+		}
+		p.Metrics.PublishConflict()
+		if observed, err = p.readSecret(ctx, p.Live.Get, state.Template.Name); err != nil {
+			return lifecycle.Secret{}, err
+		}
+		if observed != nil && observed.Holder == lifecycle.HolderForeign {
+			return *observed, errForeign
+		}
+		if observed != nil && observed.Holder == lifecycle.HolderSelf && observed.Revision >= object.Spec.Revision {
+			return *observed, errOvertaken
+		}
+	}
+}
+
+// errForeign says that the wanted Secret belongs to somebody else.
+var errForeign = errors.New("the Secret belongs to somebody else")
+
+// offer writes the token once, with what was observed as precondition.
+func (p *pass) offer(ctx context.Context, state *lifecycle.State, observed *lifecycle.Secret, object *v1alpha1.TokenRecord, plaintext tokenformat.Plaintext) (lifecycle.Secret, error) {
+	precondition := createOnly
+	if observed != nil && observed.Holder == lifecycle.HolderPredecessor {
+		if err := p.deleteSecret(ctx, *observed); err != nil {
+			return lifecycle.Secret{}, err
+		}
+	} else if observed != nil {
+		precondition = observed.ResourceVersion
+	}
+	content := secretContent{
+		template: state.Template, templateHash: state.TemplateHash, revision: object.Spec.Revision,
+		tokenID: object.Name, data: delivery.Data(state.Template, object.Name, plaintext.Reveal()),
+	}
+	written, err := p.applySecret(ctx, content, precondition)
+	return written, redact(err, plaintext.Reveal(), content.data)
+}
+
+// secretContent is what the operator owns in a Secret.
+type secretContent struct {
+	template     v1alpha1.SecretTemplate
+	templateHash string
+	revision     int64
+	tokenID      string // empty in a withdrawn Secret
+	data         map[string][]byte
+}
+
+// applySecret writes by server-side apply, and asks for metadata only in
+// return, so that no content of others comes back.
+func (p *pass) applySecret(ctx context.Context, content secretContent, resourceVersion string) (lifecycle.Secret, error) {
+	owner := ownerReference(p.token)
+	secret := corev1ac.Secret(content.template.Name, p.token.Namespace).
+		WithResourceVersion(resourceVersion).
+		WithLabels(map[string]string{v1alpha1.LabelAccessToken: p.token.Name}).
+		WithAnnotations(map[string]string{
+			v1alpha1.AnnotationRevision: strconv.FormatInt(content.revision, 10),
+			v1alpha1.AnnotationFormat:   string(content.template.Format),
+		}).
+		WithOwnerReferences(metav1ac.OwnerReference().WithAPIVersion(owner.APIVersion).WithKind(owner.Kind).
+			WithName(owner.Name).WithUID(owner.UID).WithController(true)).
+		WithType(delivery.SecretType(content.template.Format)).
+		WithData(content.data)
+	if content.tokenID != "" {
+		secret.WithAnnotations(map[string]string{
+			v1alpha1.AnnotationTokenID: content.tokenID, v1alpha1.AnnotationTemplateHash: content.templateHash,
+		})
+	}
+	body, err := json.Marshal(secret)
+	if err != nil {
+		return lifecycle.Secret{}, fmt.Errorf("encode Secret: %w", err)
+	}
+	metadata := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: content.template.Name, Namespace: p.token.Namespace}}
+	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	if err := p.Client.Patch(ctx, metadata, client.RawPatch(types.ApplyPatchType, body), client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
+		return lifecycle.Secret{}, err //nolint:wrapcheck // callers say what was written
+	}
+	return describeSecret(metadata, p.token), nil
+}
+
+// withdraw takes the token out of a Secret. One that holds nothing of anybody
+// else goes altogether.
+func (p *pass) withdraw(ctx context.Context, state *lifecycle.State, secret lifecycle.Secret) error {
+	if !secret.Shared {
+		if err := p.deleteSecret(ctx, secret); err != nil {
+			return err
+		}
+		state.Secrets = withoutSecret(state.Secrets, secret.Name)
+		p.happened(withdrawn(secret))
+		return nil
+	}
+	content := secretContent{
+		template: v1alpha1.SecretTemplate{Name: secret.Name, Format: secret.Format},
+		revision: secret.Revision, data: delivery.EmptyData(secret.Format),
+	}
+	emptied, err := p.applySecret(ctx, content, secret.ResourceVersion)
+	if err != nil {
+		return fmt.Errorf("withdraw token %s from Secret %s/%s: %w", secret.TokenID, p.token.Namespace, secret.Name, err)
+	}
+	state.Secrets = withSecret(state.Secrets, emptied)
+	p.happened(withdrawn(secret))
+	return nil
+}
+
+func (p *pass) deleteSecret(ctx context.Context, secret lifecycle.Secret) error {
+	metadata := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: secret.Name, Namespace: p.token.Namespace, UID: secret.UID}}
+	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	err := p.Client.Delete(ctx, metadata, uidPrecondition(secret.UID, secret.ResourceVersion))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete Secret %s/%s: %w", p.token.Namespace, secret.Name, err)
+	}
+	return nil
+}
+
+func withSecret(secrets []lifecycle.Secret, secret lifecycle.Secret) []lifecycle.Secret {
+	return append(withoutSecret(secrets, secret.Name), secret)
+}
+
+func withoutSecret(secrets []lifecycle.Secret, name string) []lifecycle.Secret {
+	var rest []lifecycle.Secret
+	for _, secret := range secrets {
+		if secret.Name != name {
+			rest = append(rest, secret)
+		}
+	}
+	return rest
+}

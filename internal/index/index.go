@@ -1,0 +1,54 @@
+package index
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+)
+
+// KindAccessToken is the kind that controls Secrets and records.
+const KindAccessToken = "AccessToken"
+
+const (
+	// RecordAccessTokenUID finds the records of one AccessToken by its UID. The
+	// API server knows it as a field selector too.
+	RecordAccessTokenUID = "spec.accessTokenUID"
+
+	// SecretController finds the Secrets (as metadata) that one AccessToken
+	// controls, by its UID.
+	SecretController = "metadata.ownerReferences.uid"
+)
+
+// Setup registers every index.
+func Setup(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexer.IndexField(ctx, &v1alpha1.TokenRecord{}, RecordAccessTokenUID, recordAccessTokenUID); err != nil {
+		return fmt.Errorf("index records by AccessToken: %w", err)
+	}
+	secret := &metav1.PartialObjectMetadata{}
+	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	if err := indexer.IndexField(ctx, secret, SecretController, secretController); err != nil {
+		return fmt.Errorf("index Secrets by controller: %w", err)
+	}
+	return nil
+}
+
+func recordAccessTokenUID(object client.Object) []string {
+	record, ok := object.(*v1alpha1.TokenRecord)
+	if !ok || record.Spec.AccessTokenUID == "" {
+		return nil
+	}
+	return []string{record.Spec.AccessTokenUID}
+}
+
+func secretController(object client.Object) []string {
+	owner := metav1.GetControllerOf(object)
+	if owner == nil || owner.Kind != KindAccessToken || owner.APIVersion != v1alpha1.GroupVersion.String() {
+		return nil
+	}
+	return []string{string(owner.UID)}
+}

@@ -1,0 +1,151 @@
+package lifecycle
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+)
+
+// verdict is what the conditions say before they are set.
+type verdict struct {
+	ready   metav1.ConditionStatus
+	reason  string
+	message string
+	stalled bool
+}
+
+func (s State) conditions(status v1alpha1.AccessTokenStatus) []metav1.Condition {
+	v := s.verdict(status)
+	conditions := status.Conditions
+	set := func(kind string, value metav1.ConditionStatus, reason, message string) {
+		meta.SetStatusCondition(&conditions, metav1.Condition{
+			Type: kind, Status: value, Reason: reason, Message: message,
+			ObservedGeneration: s.Token.Generation, LastTransitionTime: metav1.NewTime(s.Now),
+		})
+	}
+	set(v1alpha1.ConditionReady, v.ready, v.reason, v.message)
+	value, reason, message := s.validity(status, v)
+	set(v1alpha1.ConditionValid, value, reason, message)
+	if v.stalled {
+		set(v1alpha1.ConditionStalled, metav1.ConditionTrue, v.reason, v.message)
+	} else {
+		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionStalled)
+	}
+	if status.ExpiryNotice != "" {
+		set(v1alpha1.ConditionExpiring, metav1.ConditionTrue, v1alpha1.ReasonExpiring, ExpiringMessage(status))
+	} else {
+		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionExpiring)
+	}
+	slices.SortFunc(conditions, func(a, b metav1.Condition) int { return strings.Compare(a.Type, b.Type) })
+	return conditions
+}
+
+// ExpiringMessage tells whoever reads it what ends when, and what to do. It
+// does not change from pass to pass.
+func ExpiringMessage(status v1alpha1.AccessTokenStatus) string {
+	return fmt.Sprintf("token %s expires at %s, less than %s ahead, and no rotation comes before: set spec.rotation, or request a new token with the annotation %s",
+		status.TokenID, status.ExpiresAt, status.ExpiryNotice, v1alpha1.AnnotationRotateRequestedAt)
+}
+
+func (s State) verdict(status v1alpha1.AccessTokenStatus) verdict {
+	if s.PlanError != nil {
+		return verdict{metav1.ConditionFalse, s.PlanError.Reason, s.PlanError.Error(), true}
+	}
+	if reason, back := s.takenBack(); back {
+		return takenBackVerdict(reason)
+	}
+	if secret, ok := s.wantedSecret(); ok && s.Conflict() {
+		return verdict{metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, conflictMessage(secret), true}
+	}
+	if end, finished := s.finishedByAge(); finished {
+		return s.expiredVerdict(v1alpha1.NewTimestamp(end), status)
+	}
+	if s.Repairs.Contested {
+		return verdict{metav1.ConditionFalse, v1alpha1.ReasonSecretContested, s.contestedMessage(), true}
+	}
+	current, found := s.current()
+	carrier, carried := s.carrier()
+	if found && carried && carrier.Name == s.Template.Name && current.verifies(s.Now) {
+		return verdict{metav1.ConditionTrue, v1alpha1.ReasonIssued, "token " + current.Object.Name + " is in Secret " + carrier.Name, false}
+	}
+	return verdict{metav1.ConditionUnknown, v1alpha1.ReasonIssuing, "a token is on its way", false}
+}
+
+func takenBackVerdict(reason v1alpha1.EndReason) verdict {
+	if reason == v1alpha1.EndReasonSuspended {
+		return verdict{metav1.ConditionTrue, v1alpha1.ReasonSuspended, "the token is taken back while spec.state is Suspended; Active brings a new one", false}
+	}
+	return verdict{metav1.ConditionTrue, v1alpha1.ReasonRevoked, "the token is taken back since spec.state is Revoked; Active brings a new one", false}
+}
+
+func (s State) expiredVerdict(end v1alpha1.Timestamp, status v1alpha1.AccessTokenStatus) verdict {
+	message := fmt.Sprintf("the token expired at %s", end)
+	if status.NextRotationAt != "" {
+		return verdict{metav1.ConditionFalse, v1alpha1.ReasonExpired, message + "; the next one is issued at " + string(status.NextRotationAt), false}
+	}
+	return verdict{metav1.ConditionFalse, v1alpha1.ReasonExpired,
+		message + ": request a new one with the annotation " + v1alpha1.AnnotationRotateRequestedAt + ", or set spec.rotation, or delete this AccessToken", true}
+}
+
+func conflictMessage(secret Secret) string {
+	holder := "nobody that this operator knows"
+	if len(secret.Writers) > 0 {
+		holder = strings.Join(secret.Writers, ", ")
+	}
+	return fmt.Sprintf("Secret %s exists and belongs to %s, it is left alone: choose another spec.secret.name, or delete that Secret", secret.Name, holder)
+}
+
+func (s State) contestedMessage() string {
+	others := "somebody"
+	if secret, ok := s.wantedSecret(); ok && len(secret.Writers) > 0 {
+		others = strings.Join(secret.Writers, ", ")
+	}
+	return fmt.Sprintf("Secret %s keeps being changed or deleted by %s: stop that writer, or choose another spec.secret.name", s.Template.Name, others)
+}
+
+// validity is the Valid condition: is there a token that verifies?
+func (s State) validity(status v1alpha1.AccessTokenStatus, v verdict) (metav1.ConditionStatus, string, string) {
+	current, found := s.current()
+	carrier, carried := s.carrier()
+	if found && carried && current.verifies(s.Now) {
+		message := "token " + current.Object.Name + " in Secret " + carrier.Name + " verifies"
+		if status.ExpiresAt != "" {
+			message += " until " + string(status.ExpiresAt)
+		}
+		return metav1.ConditionTrue, v1alpha1.ReasonIssued, message
+	}
+	reason := v.reason
+	if _, finished := s.finishedByAge(); finished && !v.stalled {
+		reason = v1alpha1.ReasonExpired
+	}
+	return metav1.ConditionFalse, reason, "there is no token that verifies: " + v.message
+}
+
+// KeyLost is the status of a token while the key of its record is lost: nobody
+// can tell whether it is valid.
+func KeyLost(token *v1alpha1.AccessToken, now time.Time) v1alpha1.AccessTokenStatus {
+	status := *token.Status.DeepCopy()
+	message := "the operator has no key to verify records with: restore its key Secret from a backup"
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionValid} {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: kind, Status: metav1.ConditionUnknown, Reason: v1alpha1.ReasonKeyLost, Message: message,
+			ObservedGeneration: token.Generation, LastTransitionTime: metav1.NewTime(now),
+		})
+	}
+	return status
+}
+
+// Trouble notes in a status that the pass could not finish, and why; it is
+// tried again by itself.
+func Trouble(status *v1alpha1.AccessTokenStatus, generation int64, now time.Time, message string) {
+	meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonWriteFailed, Message: message,
+		ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(now),
+	})
+}

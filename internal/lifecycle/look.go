@@ -1,0 +1,51 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/accesstoken-dev/accesstoken-operator/internal/schedule"
+)
+
+// NextLook is the earliest moment at which something may be due that no watch
+// announces: s.Now when the status just written made something due, else a later
+// one; ok is false when there is none.
+func NextLook(s State) (at time.Time, ok bool) {
+	if Next(s) != nil {
+		return s.Now, true
+	}
+	consider := func(candidate time.Time, valid bool) {
+		if valid && candidate.After(s.Now) && (!ok || candidate.Before(at)) {
+			at, ok = candidate, true
+		}
+	}
+	_, due, needed := Due(s)
+	consider(due, needed)
+	consider(s.deletionDue())
+	consider(s.Repairs.QuietAt, s.Repairs.Contested)
+	for _, r := range s.Records {
+		if r.ended(s.Now) {
+			continue
+		}
+		consider(r.end())
+		consider(s.unpublishedEnd(r))
+	}
+	if _, next, more := s.notice(); more {
+		consider(next, true)
+	}
+	return at, ok
+}
+
+// notice is the tightest notice of a coming end that has been reached, and when
+// the next one comes.
+func (s State) notice() (reached string, next time.Time, more bool) {
+	current, found := s.current()
+	if !found || !current.verifies(s.Now) {
+		return "", time.Time{}, false
+	}
+	end, ends := current.end()
+	if !ends {
+		return "", time.Time{}, false
+	}
+	_, due, rotates := Due(s)
+	return schedule.Notice(s.Now, current.IssuedAt, end, due, rotates)
+}

@@ -1,0 +1,315 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/schedule"
+)
+
+// A step looks for one kind of thing to do. It returns nil when there is none.
+type step func(State) Action
+
+var (
+	activeSteps = []step{
+		deleteFinished,
+		capAge,          // before anything is issued: a shorter age binds at once
+		issue,           // the new token is good before the old one is touched
+		supersede,       // then the old one gets its end
+		endUnpublished,  // and what nobody holds is ended
+		withdrawExpired, // a Secret holds no token that no longer verifies
+		withdrawRenamed,
+	}
+	takenBackSteps = []step{
+		deleteFinished,
+		endAll, // first the records, which is what counts, then the Secrets
+		withdrawAll,
+	}
+)
+
+// Next returns the one thing to do now, or nil when there is nothing.
+func Next(s State) Action {
+	steps := activeSteps
+	if _, ok := s.takenBack(); ok {
+		steps = takenBackSteps
+	}
+	for _, step := range steps {
+		if action := step(s); action != nil {
+			return action
+		}
+	}
+	return nil
+}
+
+func issue(s State) Action {
+	cause, at, ok := Due(s)
+	if !ok || s.Now.Before(at) {
+		return nil
+	}
+	return Issue{Revision: s.nextRevision(), Cause: cause}
+}
+
+// Due says why a new token is needed and from when; ok is false when none is,
+// or when none can be issued until a person helps.
+func Due(s State) (cause Cause, at time.Time, ok bool) {
+	if _, back := s.takenBack(); back || s.PlanError != nil || s.Conflict() {
+		return "", time.Time{}, false
+	}
+	cause, at, ok = s.needed()
+	if !ok {
+		return "", time.Time{}, false
+	}
+	if busy, until := s.inFlight(); busy {
+		at = later(at, until)
+	}
+	if cause.Repair() {
+		at = later(at, s.Repairs.NotBefore)
+	}
+	return cause, at, true
+}
+
+// Conflict says that the wanted Secret belongs to somebody else.
+func (s State) Conflict() bool {
+	secret, ok := s.wantedSecret()
+	return ok && secret.Holder == HolderForeign
+}
+
+func (s State) needed() (Cause, time.Time, bool) {
+	if s.currentID() == "" {
+		return CauseFirst, s.Now, true
+	}
+	if _, finished := s.finishedByAge(); finished {
+		return s.rotation()
+	}
+	current, found := s.current()
+	switch {
+	case !found && s.Token.Status.EndedAt != "":
+		// Taken back so long ago that the record is gone; wanted again.
+		return CauseReactivated, s.Now, true
+	case !found, current.Void != nil:
+		return CauseRecordLost, s.Now, true
+	case current.revoked() && (current.Object.Status.Reason == v1alpha1.EndReasonSuspended || current.Object.Status.Reason == v1alpha1.EndReasonRevoked):
+		return CauseReactivated, s.Now, true
+	case current.ended(s.Now):
+		return CauseRecordRevoked, s.Now, true
+	}
+	if cause, damaged := s.secretDamage(); damaged {
+		return cause, s.Now, true
+	}
+	return s.rotation()
+}
+
+// secretDamage says why the wanted Secret does not deliver the current token.
+func (s State) secretDamage() (Cause, bool) {
+	secret, found := s.wantedSecret()
+	_, carriedElsewhere := s.carrier()
+	switch {
+	case !found && carriedElsewhere, found && secret.Holder == HolderPredecessor:
+		return CauseSecretTemplate, true
+	case !found:
+		return CauseSecretDeleted, true
+	case !secret.Intact, secret.TokenID == "", secret.Revision < s.Token.Status.Revision:
+		return CauseSecretChanged, true
+	case secret.TemplateHash != s.TemplateHash:
+		return CauseSecretTemplate, true
+	}
+	return "", false
+}
+
+// rotation is when the current token is rotated next, and why.
+func (s State) rotation() (Cause, time.Time, bool) {
+	issuedAt, ok := s.currentIssuedAt()
+	if !ok {
+		return "", time.Time{}, false
+	}
+	due, cause, ok := s.Plan.Rotation(issuedAt, string(s.Token.UID))
+	if !ok {
+		return "", time.Time{}, false
+	}
+	if cause != schedule.Requested {
+		end, ends := time.Time{}, true
+		if current, found := s.current(); found {
+			end, ends = current.end()
+		}
+		due = s.Plan.Spread(due, s.StartedAt, end, ends, string(s.Token.UID))
+	}
+	return Cause(cause), due, true
+}
+
+// inFlight says that a record was made so lately that its writer may still
+// publish it, and until when that is to be awaited.
+func (s State) inFlight() (bool, time.Time) {
+	published := s.publishedRevision()
+	for _, r := range s.Records {
+		until := r.IssuedAt.Add(s.Waits.InFlight)
+		if r.Object.Spec.Revision > published && !r.ended(s.Now) && s.Now.Before(until) {
+			return true, until
+		}
+	}
+	return false, time.Time{}
+}
+
+func capAge(s State) Action {
+	age := s.Plan.MaxAge
+	if age.Never || age.Duration <= 0 {
+		return nil
+	}
+	for _, r := range s.Records {
+		if r.verifies(s.Now) && s.Published[r.Object.Name] && longer(r.Object, age.Duration) {
+			return CapAge{Record: r, MaxAge: age.Duration}
+		}
+	}
+	return nil
+}
+
+// longer says that a record may grow older than the age.
+func longer(object *v1alpha1.TokenRecord, age time.Duration) bool {
+	seconds := int64(age / time.Second)
+	limit := object.Spec.MaxAgeSeconds
+	if lower := object.Status.MaxAgeSeconds; lower != nil && (limit == nil || *lower < *limit) {
+		limit = lower
+	}
+	return limit == nil || *limit > seconds
+}
+
+// supersede gives every token before the current one its end: the one just
+// before it that of the overlap, any older one now.
+func supersede(s State) Action {
+	current, found := s.current()
+	if !found || !current.verifies(s.Now) {
+		return nil
+	}
+	if _, carried := s.carrier(); !carried {
+		return nil
+	}
+	overlapping := s.predecessor(current)
+	for _, r := range s.Records {
+		if r.Object.Spec.Revision >= current.Object.Spec.Revision || !s.Published[r.Object.Name] || r.ended(s.Now) {
+			continue
+		}
+		end, ends := r.end()
+		want := s.Now
+		if r.Object.Name == overlapping {
+			want = schedule.OverlapEnd(current.IssuedAt, s.Plan.Overlap, end, ends)
+			if s.PlanError != nil && ends {
+				want = end // an overlap that cannot be read shortens nothing further
+			}
+		}
+		if !ends || want.Before(end) {
+			return EndRecord{Record: r, ExpiresAt: want, Reason: v1alpha1.EndReasonSuperseded}
+		}
+	}
+	return nil
+}
+
+// predecessor is the ID of the live published token just before the current
+// one.
+func (s State) predecessor(current Record) string {
+	id, revision := "", int64(0)
+	for _, r := range s.Records {
+		earlier := r.Object.Spec.Revision < current.Object.Spec.Revision && s.Published[r.Object.Name]
+		if earlier && !r.ended(s.Now) && r.Object.Spec.Revision > revision {
+			id, revision = r.Object.Name, r.Object.Spec.Revision
+		}
+	}
+	return id
+}
+
+func endUnpublished(s State) Action {
+	for _, r := range s.Records {
+		if at, ok := s.unpublishedEnd(r); ok && !s.Now.Before(at) {
+			return EndRecord{Record: r, RevokedAt: s.Now, Reason: v1alpha1.EndReasonUnpublished}
+		}
+	}
+	return nil
+}
+
+// unpublishedEnd is when a live record that reached no Secret is ended.
+func (s State) unpublishedEnd(r Record) (time.Time, bool) {
+	if s.Published[r.Object.Name] || r.ended(s.Now) {
+		return time.Time{}, false
+	}
+	return r.IssuedAt.Add(s.Waits.Unpublished), true
+}
+
+func endAll(s State) Action {
+	reason, _ := s.takenBack()
+	for _, r := range s.Records {
+		if !r.ended(s.Now) {
+			return EndRecord{Record: r, RevokedAt: s.Now, Reason: reason}
+		}
+	}
+	return nil
+}
+
+func withdrawExpired(s State) Action {
+	if _, finished := s.finishedByAge(); !finished {
+		return nil
+	}
+	return withdrawAll(s)
+}
+
+func withdrawAll(s State) Action {
+	for _, secret := range s.Secrets {
+		if withdrawable(secret) {
+			return WithdrawSecret{Secret: secret}
+		}
+	}
+	return nil
+}
+
+// withdrawRenamed clears Secrets of earlier names once the wanted one carries
+// the current token.
+func withdrawRenamed(s State) Action {
+	current, found := s.current()
+	carrier, carried := s.carrier()
+	if !found || !carried || carrier.Name != s.Template.Name || !current.verifies(s.Now) {
+		return nil
+	}
+	for _, secret := range s.Secrets {
+		if secret.Name != s.Template.Name && withdrawable(secret) {
+			return WithdrawSecret{Secret: secret}
+		}
+	}
+	return nil
+}
+
+// withdrawable says that a Secret is ours and still holds a token, or nothing
+// of anybody's.
+func withdrawable(secret Secret) bool {
+	return secret.Holder == HolderSelf && (secret.TokenID != "" || !secret.Shared)
+}
+
+func deleteFinished(s State) Action {
+	if at, ok := s.deletionDue(); ok && !s.Now.Before(at) {
+		return DeleteToken{}
+	}
+	return nil
+}
+
+// deletionDue is when ttlAfterFinished deletes the object: only once the status
+// says that the token ended, and nothing is to follow it.
+func (s State) deletionDue() (time.Time, bool) {
+	ended, err := s.Token.Status.EndedAt.Parse()
+	if err != nil || s.Plan.TTLAfterFinished == nil || s.Token.Status.ObservedGeneration != s.Token.Generation {
+		return time.Time{}, false
+	}
+	if reason, back := s.takenBack(); back && reason != v1alpha1.EndReasonRevoked {
+		return time.Time{}, false
+	} else if !back {
+		if _, finished := s.finishedByAge(); !finished {
+			return time.Time{}, false
+		}
+		if _, _, replaced := Due(s); replaced {
+			return time.Time{}, false
+		}
+	}
+	return ended.Add(*s.Plan.TTLAfterFinished), true
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,268 @@
+package lifecycle
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/schedule"
+)
+
+// Waits are how long the operator gives another writer, or a crashed self, to
+// finish an issue.
+type Waits struct {
+	// InFlight is how long a record that no Secret carries counts as an issue
+	// on its way, which nobody else takes over.
+	InFlight time.Duration
+	// Unpublished is how long after its issue a record that reached no Secret
+	// is ended.
+	Unpublished time.Duration
+}
+
+// DefaultWaits are the waits of a running operator: 30 s and 60 s.
+func DefaultWaits() Waits {
+	return Waits{InFlight: 30 * time.Second, Unpublished: 60 * time.Second}
+}
+
+// State is everything that a decision about one AccessToken depends on.
+type State struct {
+	// Token is the declared object, with the status persisted last.
+	Token *v1alpha1.AccessToken
+
+	// Plan is what its spec asks for. Where PlanError is set, it holds what
+	// could be read.
+	Plan      schedule.Plan
+	PlanError *schedule.InvalidError
+
+	// Template is spec.secret with its defaults filled in, TemplateHash its
+	// digest.
+	Template     v1alpha1.SecretTemplate
+	TemplateHash string
+
+	// Records are those of this AccessToken's UID, in any order.
+	Records []Record
+
+	// Secrets are those that this AccessToken controls, and the one of the
+	// wanted name whoever controls it.
+	Secrets []Secret
+
+	// Published holds the IDs of tokens known to have reached a Secret.
+	Published map[string]bool
+
+	// Repairs tells of earlier repairs of what others changed.
+	Repairs Repairs
+
+	// Now is the time of this pass; StartedAt is when the operator began to
+	// act, before which whatever fell due is overdue.
+	Now       time.Time
+	StartedAt time.Time
+	Waits     Waits
+}
+
+// Record is one TokenRecord with what it proved to be when opened.
+type Record struct {
+	Object *v1alpha1.TokenRecord
+
+	// Void is why the record verifies nothing: an unknown key, a broken seal, a
+	// replay. Nil for a good one.
+	Void error
+
+	// IssuedAt is spec.issuedAt; zero when it cannot be read.
+	IssuedAt time.Time
+}
+
+// NewRecord reads a record that was opened with the outcome void.
+func NewRecord(object *v1alpha1.TokenRecord, void error) Record {
+	issuedAt, err := object.Spec.IssuedAt.Parse()
+	if err != nil {
+		issuedAt = time.Time{}
+	}
+	return Record{Object: object, Void: void, IssuedAt: issuedAt}
+}
+
+func (r Record) ended(now time.Time) bool { return record.Ended(r.Object, now) }
+
+func (r Record) verifies(now time.Time) bool { return r.Void == nil && !r.ended(now) }
+
+func (r Record) revoked() bool { return r.Object.Status.RevokedAt != "" }
+
+func (r Record) end() (at time.Time, ok bool) {
+	at, ok, err := record.Ends(r.Object)
+	if err != nil {
+		return time.Time{}, true
+	}
+	return at, ok
+}
+
+// Holder is who controls a Secret.
+type Holder int
+
+const (
+	// HolderForeign: nobody, or somebody else.
+	HolderForeign Holder = iota
+	// HolderSelf: this AccessToken.
+	HolderSelf
+	// HolderPredecessor: an AccessToken of the same name that is no more; the
+	// Secret waits for garbage collection.
+	HolderPredecessor
+)
+
+// Secret is what is known of a Secret without reading its content.
+type Secret struct {
+	Name            string
+	UID             types.UID
+	ResourceVersion string
+	Holder          Holder
+
+	// Revision and TokenID say which token is in it; zero and empty when none
+	// is. A withdrawn Secret keeps its Revision.
+	Revision int64
+	TokenID  string
+
+	// Format is the shape it was made in; TemplateHash is the digest of the
+	// template that it was rendered from.
+	Format       v1alpha1.SecretFormat
+	TemplateHash string
+
+	// Intact says that what the operator wrote in it is still as it was
+	// written.
+	Intact bool
+
+	// Shared says that others keep something in it.
+	Shared bool
+
+	// Writers names those who wrote into its data besides the operator, or who
+	// hold the Secret, for messages.
+	Writers []string
+}
+
+// Repairs counts repairs of what others changed.
+type Repairs struct {
+	// NotBefore is the earliest moment of the next one; zero when none is held
+	// back.
+	NotBefore time.Time
+
+	// Contested says that five or more were needed in a row.
+	Contested bool
+
+	// QuietAt is when the row counts as over.
+	QuietAt time.Time
+}
+
+// wantedSecret returns the Secret of the wanted name.
+func (s State) wantedSecret() (Secret, bool) {
+	for _, secret := range s.Secrets {
+		if secret.Name == s.Template.Name {
+			return secret, true
+		}
+	}
+	return Secret{}, false
+}
+
+func (s State) recordNamed(id string) (Record, bool) {
+	for _, r := range s.Records {
+		if id != "" && r.Object.Name == id {
+			return r, true
+		}
+	}
+	return Record{}, false
+}
+
+// currentID is the ID of the token issued last that reached a Secret, or empty
+// when none ever did.
+func (s State) currentID() string {
+	if secret, ok := s.wantedSecret(); ok && secret.Holder == HolderSelf && secret.TokenID != "" {
+		return secret.TokenID
+	}
+	// A Secret of an earlier name may be ahead of a status that was never
+	// written.
+	id, revision := s.Token.Status.TokenID, s.Token.Status.Revision
+	for _, secret := range s.Secrets {
+		if secret.Holder == HolderSelf && secret.TokenID != "" && secret.Revision > revision {
+			id, revision = secret.TokenID, secret.Revision
+		}
+	}
+	return id
+}
+
+func (s State) current() (Record, bool) { return s.recordNamed(s.currentID()) }
+
+// publishedRevision is the highest revision that reached a Secret.
+func (s State) publishedRevision() int64 {
+	highest := s.Token.Status.Revision
+	for _, secret := range s.Secrets {
+		if secret.Holder == HolderSelf {
+			highest = max(highest, secret.Revision)
+		}
+	}
+	return highest
+}
+
+// nextRevision is one that no record, Secret or status ever had.
+func (s State) nextRevision() int64 {
+	highest := s.publishedRevision()
+	for _, r := range s.Records {
+		highest = max(highest, r.Object.Spec.Revision)
+	}
+	return highest + 1
+}
+
+// carrier is the Secret that holds the current token.
+func (s State) carrier() (Secret, bool) {
+	id := s.currentID()
+	for _, secret := range s.Secrets {
+		if secret.Holder == HolderSelf && id != "" && secret.TokenID == id {
+			return secret, true
+		}
+	}
+	return Secret{}, false
+}
+
+// takenBack says that the spec wants no token, and for what reason.
+func (s State) takenBack() (v1alpha1.EndReason, bool) {
+	switch s.Token.Spec.State {
+	case v1alpha1.StateSuspended:
+		return v1alpha1.EndReasonSuspended, true
+	case v1alpha1.StateRevoked:
+		return v1alpha1.EndReasonRevoked, true
+	case v1alpha1.StateActive:
+	}
+	return "", false
+}
+
+// finishedByAge says that the current token reached its end, and when.
+func (s State) finishedByAge() (time.Time, bool) {
+	current, found := s.current()
+	if found && (current.Void == nil || current.Object.Name != s.Token.Status.TokenID) {
+		end, ends := current.end()
+		return end, ends && current.Void == nil && !current.revoked() && current.ended(s.Now)
+	}
+	// The record is gone or no longer opens: the status remembers. A token that
+	// was taken back before its end has endedAt before expiresAt.
+	status := s.Token.Status
+	ended, endedErr := status.EndedAt.Parse()
+	expires, expiresErr := status.ExpiresAt.Parse()
+	if endedErr != nil || expiresErr != nil || s.currentID() != status.TokenID {
+		return time.Time{}, false
+	}
+	return ended, !ended.Before(expires)
+}
+
+// currentIssuedAt is when the current token was issued.
+func (s State) currentIssuedAt() (time.Time, bool) {
+	if current, ok := s.current(); ok {
+		return current.IssuedAt, !current.IssuedAt.IsZero()
+	}
+	at, err := s.Token.Status.IssuedAt.Parse()
+	return at, err == nil
+}
+
+// ageEnd is when a record ends by its age, whether or not it was revoked
+// before.
+func ageEnd(r Record) (time.Time, bool) {
+	unrevoked := *r.Object
+	unrevoked.Status.RevokedAt = ""
+	return Record{Object: &unrevoked}.end()
+}

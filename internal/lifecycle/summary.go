@@ -1,0 +1,99 @@
+package lifecycle
+
+import (
+	"slices"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+)
+
+// Summarize is the status that a State deserves. What it leaves as it was, it
+// takes from the persisted status, so that equal States give equal statuses.
+func Summarize(s State, age *v1alpha1.EffectiveMaxAge) v1alpha1.AccessTokenStatus {
+	status := *s.Token.Status.DeepCopy()
+	status.ObservedGeneration = s.Token.Generation
+	if age != nil {
+		status.MaxAge = age
+	}
+	s.describeCurrent(&status)
+	status.Tokens = s.verifyingTokens()
+	status.EndedAt = s.endedAt()
+	status.NextRotationAt = s.nextRotationAt()
+	status.SecretName = ""
+	if carrier, ok := s.carrier(); ok {
+		status.SecretName = carrier.Name
+	}
+	status.ExpiryNotice, _, _ = s.notice()
+	status.Conditions = s.conditions(status)
+	return status
+}
+
+// describeCurrent notes which token was issued last. A record that is gone
+// leaves what was noted of it.
+func (s State) describeCurrent(status *v1alpha1.AccessTokenStatus) {
+	current, found := s.current()
+	if !found {
+		return
+	}
+	status.TokenID = current.Object.Name
+	status.Revision = max(status.Revision, current.Object.Spec.Revision)
+	status.IssuedAt = current.Object.Spec.IssuedAt
+	status.ExpiresAt = ""
+	if end, ends := ageEnd(current); ends {
+		status.ExpiresAt = v1alpha1.NewTimestamp(end)
+	}
+}
+
+// verifyingTokens are the published tokens that verify, the latest first.
+func (s State) verifyingTokens() []v1alpha1.IssuedToken {
+	var tokens []v1alpha1.IssuedToken
+	for _, r := range s.Records {
+		if !s.Published[r.Object.Name] || !r.verifies(s.Now) {
+			continue
+		}
+		token := v1alpha1.IssuedToken{ID: r.Object.Name, Revision: r.Object.Spec.Revision, IssuedAt: r.Object.Spec.IssuedAt}
+		if end, ends := r.end(); ends {
+			token.ExpiresAt = v1alpha1.NewTimestamp(end)
+		}
+		tokens = append(tokens, token)
+	}
+	slices.SortFunc(tokens, func(a, b v1alpha1.IssuedToken) int { return int(b.Revision - a.Revision) })
+	if len(tokens) > 2 {
+		tokens = tokens[:2]
+	}
+	return tokens
+}
+
+// endedAt is when there came to be no token, while none is to follow at once.
+func (s State) endedAt() v1alpha1.Timestamp {
+	known := s.Token.Status.EndedAt
+	current, found := s.current()
+	if _, back := s.takenBack(); back {
+		if found && current.revoked() {
+			return current.Object.Status.RevokedAt
+		}
+		if end, finished := s.finishedByAge(); finished {
+			return v1alpha1.NewTimestamp(end)
+		}
+		if known != "" {
+			return known
+		}
+		return v1alpha1.NewTimestamp(s.Now)
+	}
+	if end, finished := s.finishedByAge(); finished {
+		return v1alpha1.NewTimestamp(end)
+	}
+	if found && current.verifies(s.Now) {
+		return ""
+	}
+	return known
+}
+
+func (s State) nextRotationAt() v1alpha1.Timestamp {
+	if _, back := s.takenBack(); back || s.PlanError != nil {
+		return ""
+	}
+	if _, due, ok := s.rotation(); ok {
+		return v1alpha1.NewTimestamp(due)
+	}
+	return ""
+}
