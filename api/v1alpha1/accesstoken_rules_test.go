@@ -75,7 +75,7 @@ var _ = Describe("AccessToken", func() {
 		Entry("with no scope in the list", `{scopes: []}`, "spec.scopes", "should have at least 1 items"),
 		Entry("with too many scopes", `{scopes: `+many(65, "s", "")+`}`, "spec.scopes", "must have at most 64 items"),
 		Entry("with one scope twice", `{scopes: [a, a]}`, "spec.scopes[1]", "Duplicate value"),
-		Entry("with an empty scope", `{scopes: [""]}`, "spec.scopes[0]", "should be at least 1 chars long"),
+		Entry("with an empty scope", `{scopes: [""]}`, "spec.scopes[0]", "must be printable ASCII characters"),
 		Entry("with a scope that is too long", `{scopes: ["`+strings.Repeat("x", 129)+`"]}`, "spec.scopes[0]", "may not be more than 128"),
 		Entry("with two scopes in one", `{scopes: ["a b"]}`, "spec.scopes[0]", "must be printable ASCII characters without space, quote or backslash, for example deploy:shop"),
 		Entry("with a scope in quotes", `{scopes: ['"a"']}`, "spec.scopes[0]", "must be printable ASCII characters"),
@@ -120,14 +120,13 @@ var _ = Describe("AccessToken", func() {
 		Entry("by an empty schedule", `{rotation: {schedule: ""}}`, "spec.rotation.schedule", "must be a cron expression of five fields"),
 		Entry("by a schedule that is too long a text", `{rotation: {schedule: "`+strings.Repeat("1", 129)+`"}}`, "spec.rotation.schedule", "may not be more than 128"),
 		Entry("in a time zone without a schedule", `{rotation: {interval: 24h, timeZone: Europe/Helsinki}}`, "spec.rotation.timeZone", "belongs to a schedule: add rotation.schedule or remove timeZone"),
-		Entry("in an empty time zone", `{rotation: {schedule: "@daily", timeZone: ""}}`, "spec.rotation.timeZone", "should be at least 1 chars long"),
+		Entry("in an empty time zone", `{rotation: {schedule: "@daily", timeZone: ""}}`, "spec.rotation.timeZone", "must be the IANA name of a time zone"),
 		Entry("in a time zone with a space", `{rotation: {schedule: "@daily", timeZone: Europe Helsinki}}`, "spec.rotation.timeZone", "must be the IANA name of a time zone, for example Europe/Helsinki"),
 		Entry("in the operator's own time zone", `{rotation: {schedule: "@daily", timeZone: Local}}`, "spec.rotation.timeZone", "must be the IANA name of a time zone"),
 		Entry("in a time zone that is too long a text", `{rotation: {schedule: "@daily", timeZone: `+strings.Repeat("x", 65)+`}}`, "spec.rotation.timeZone", "may not be more than 64"),
 		Entry("at no instant", `{rotation: {notIssuedBefore: now}}`, "spec.rotation.notIssuedBefore", "must be an instant in UTC, for example 2026-11-24T09:00:00Z"),
 		Entry("at an instant in another zone", `{rotation: {notIssuedBefore: "2026-11-24T09:00:00+02:00"}}`, "spec.rotation.notIssuedBefore", "must be an instant in UTC"),
 		Entry("on a day that does not exist", `{rotation: {notIssuedBefore: "2026-02-30T09:00:00Z"}}`, "spec.rotation.notIssuedBefore", "must be an instant in UTC"),
-		Entry("to the nanosecond", `{rotation: {notIssuedBefore: "2026-11-24T09:00:00.1234567Z"}}`, "spec.rotation.notIssuedBefore", "must be an instant in UTC"),
 		Entry("at an instant that is too long a text", `{rotation: {notIssuedBefore: "`+strings.Repeat("1", 28)+`"}}`, "spec.rotation.notIssuedBefore", "may not be more than 27"),
 	)
 
@@ -147,6 +146,7 @@ var _ = Describe("AccessToken", func() {
 		Entry("with one server twice", `{secret: {format: Netrc, servers: [a, a]}}`, "spec.secret.servers[1]", "Duplicate value"),
 		Entry("with a URL for a server", `{secret: {format: Netrc, servers: ["https://git.example.com"]}}`, "spec.secret.servers[0]", "must be a host name, with a port where one is needed, for example git.example.com"),
 		Entry("with a line break in a server", `{secret: {format: Netrc, servers: ["a\nmachine b"]}}`, "spec.secret.servers[0]", "must be a host name"),
+		Entry("with an empty server", `{secret: {format: Netrc, servers: [""]}}`, "spec.secret.servers[0]", "must be a host name"),
 		Entry("with a server that is too long", `{secret: {format: Netrc, servers: [`+strings.Repeat("x", 261)+`]}}`, "spec.secret.servers[0]", "may not be more than 260"),
 	)
 

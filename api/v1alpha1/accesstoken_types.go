@@ -43,7 +43,6 @@ type AccessTokenSpec struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
 	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[\\x21\\x23-\\x5B\\x5D-\\x7E]+$')",message="must be printable ASCII characters without space, quote or backslash, for example deploy:shop"
 	Scopes []string `json:"scopes,omitempty"`
@@ -151,7 +150,6 @@ type Rotation struct {
 	// as Europe/Helsinki. Absent means UTC.
 	//
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_+/-]+$') && self != 'Local'",message="must be the IANA name of a time zone, for example Europe/Helsinki"
 	TimeZone string `json:"timeZone,omitempty"`
@@ -206,7 +204,6 @@ type SecretTemplate struct {
 	// the new one is there.
 	//
 	// +optional
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="must be a name for a Secret: lower-case letters, digits, - and ., for example ci-token"
 	Name string `json:"name,omitempty"`
@@ -228,7 +225,6 @@ type SecretTemplate struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
-	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=260
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$')",message="must be a host name, with a port where one is needed, for example git.example.com"
 	Servers []string `json:"servers,omitempty"`

@@ -120,3 +120,17 @@ func merge(patch any) client.Patch {
 	Expect(err).NotTo(HaveOccurred())
 	return client.RawPatch("application/merge-patch+json", content)
 }
+
+// toUnstructured is an object as JSON has it.
+func toUnstructured(typed client.Object) (map[string]any, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(typed)
+	if err != nil {
+		return nil, err
+	}
+	gvk, err := admin.GroupVersionKindFor(typed)
+	if err != nil {
+		return nil, err
+	}
+	content["apiVersion"], content["kind"] = gvk.GroupVersion().String(), gvk.Kind
+	return content, nil
+}
