@@ -169,7 +169,9 @@ func (cp *ControlPlane) PIDs() map[string]int {
 func (cp *ControlPlane) Dir() string { return cp.dir }
 
 // AuditLog is the path of the API server's audit log: one JSON object a line,
-// with the bodies of our own kinds and with metadata only of all others.
+// with the bodies of our own kinds and with metadata only of all others. In a
+// temporary folder it holds everything since Start; in a kept one it is rotated
+// at 100 MB.
 func (cp *ControlPlane) AuditLog() string { return filepath.Join(cp.dir, auditLogFile) }
 
 // Stop ends all processes, gives the state folder free and removes it when it is

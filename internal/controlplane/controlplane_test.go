@@ -29,6 +29,9 @@ const (
 var shared *ControlPlane
 
 func TestMain(m *testing.M) {
+	if os.Getenv("CONTROLPLANE_TEST_PARENT") != "" {
+		os.Exit(m.Run()) // this process only starts a child
+	}
 	var err error
 	if shared, err = Start(context.Background(), Options{}); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -94,7 +94,7 @@ func (p *Process) Err() error {
 	if p.exitErr != nil {
 		how = p.exitErr.Error()
 	}
-	return fmt.Errorf("%s ended by itself (%s); its last lines in %s:\n%s", p.name, how, p.logPath, p.tail())
+	return fmt.Errorf("%s ended by itself (%s); its last lines in %s:\n%s", p.name, how, p.logPath, p.Tail())
 }
 
 // Stop asks the process and its children to end and kills them after a few
@@ -126,8 +126,8 @@ func (p *Process) kill() error {
 	return nil
 }
 
-// tail returns the last lines of the log, or why they cannot be had.
-func (p *Process) tail() string {
+// Tail returns the last lines of the log, or why they cannot be had.
+func (p *Process) Tail() string {
 	file, err := os.Open(p.logPath)
 	if err != nil {
 		return err.Error()

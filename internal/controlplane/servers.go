@@ -119,8 +119,12 @@ func (cp *ControlPlane) apiServerArgs() []string {
 		"--endpoint-reconciler-type=none", // the server is not reachable from pods
 		"--audit-policy-file=" + auditPolicyFile,
 		"--audit-log-path=" + auditLogFile,
-		"--audit-log-maxsize=0", // one file, so that a search of it sees everything
 		"--profiling=false",
+	}
+	if cp.temporary {
+		args = append(args, "--audit-log-maxsize=0") // one file, so that a search of it sees everything
+	} else {
+		args = append(args, "--audit-log-maxsize=100", "--audit-log-maxbackup=2")
 	}
 	return append(args, cp.options.APIServerArgs...)
 }
@@ -185,14 +189,14 @@ func (cp *ControlPlane) waitReady(ctx context.Context, p *Process) error {
 		return last == nil, nil
 	})
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("wait for kube-apiserver: %w (last answer: %w); its last lines in %s:\n%s", err, last, p.Log(), p.tail())
+		return fmt.Errorf("wait for kube-apiserver: %w (last answer: %w); its last lines in %s:\n%s", err, last, p.Log(), p.Tail())
 	}
 	return err
 }
 
 // apiServerEnded tells a port that was taken from all other reasons.
 func (cp *ControlPlane) apiServerEnded(p *Process) error {
-	if strings.Contains(p.tail(), "bind: address already in use") {
+	if strings.Contains(p.Tail(), "bind: address already in use") {
 		return fmt.Errorf("listen on 127.0.0.1:%d: %w", cp.port, errPortTaken)
 	}
 	return p.Err()
