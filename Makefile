@@ -103,7 +103,7 @@ verify-modules:
 	go mod tidy -diff
 	cd hack/tools && go mod tidy -diff
 	cd hack/tools/golangci-lint && go mod tidy -diff
-	cd hack/controlplane && go mod verify >/dev/null
+	cd hack/controlplane && go mod tidy -diff
 
 .PHONY: verify-format
 verify-format:
