@@ -1,0 +1,121 @@
+package delivery
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+)
+
+const (
+	// KeyToken holds the token in the format Opaque.
+	KeyToken = "token"
+	// KeyNetrc holds the file in the format Netrc.
+	KeyNetrc = ".netrc"
+)
+
+// SecretType returns the type of a Secret in a format. The API server lets
+// nobody change it while the Secret lives.
+func SecretType(format v1alpha1.SecretFormat) corev1.SecretType {
+	switch format {
+	case v1alpha1.SecretFormatBasicAuth:
+		return corev1.SecretTypeBasicAuth
+	case v1alpha1.SecretFormatDockerConfigJSON:
+		return corev1.SecretTypeDockerConfigJson
+	case v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatNetrc:
+	}
+	return corev1.SecretTypeOpaque
+}
+
+// Keys returns the keys that hold a token in a format; those of Opaque for an
+// absent one, and none for one that is unknown.
+func Keys(format v1alpha1.SecretFormat) []string {
+	switch format {
+	case v1alpha1.SecretFormatOpaque, "":
+		return []string{KeyToken}
+	case v1alpha1.SecretFormatBasicAuth:
+		return []string{corev1.BasicAuthUsernameKey, corev1.BasicAuthPasswordKey}
+	case v1alpha1.SecretFormatDockerConfigJSON:
+		return []string{corev1.DockerConfigJsonKey}
+	case v1alpha1.SecretFormatNetrc:
+		return []string{KeyNetrc}
+	}
+	return nil
+}
+
+// Data returns what a Secret of this template holds for a token: the same bytes
+// for the same arguments. The user name, where there is one, is the token ID.
+// It is nil for a format that is unknown.
+func Data(tpl v1alpha1.SecretTemplate, tokenID, plaintext string) map[string][]byte {
+	switch tpl.Format {
+	case v1alpha1.SecretFormatOpaque, "":
+		return map[string][]byte{KeyToken: []byte(plaintext)}
+	case v1alpha1.SecretFormatBasicAuth:
+		return map[string][]byte{
+			corev1.BasicAuthUsernameKey: []byte(tokenID),
+			corev1.BasicAuthPasswordKey: []byte(plaintext),
+		}
+	case v1alpha1.SecretFormatDockerConfigJSON:
+		return map[string][]byte{corev1.DockerConfigJsonKey: dockerConfig(tpl.Servers, tokenID, plaintext)}
+	case v1alpha1.SecretFormatNetrc:
+		return map[string][]byte{KeyNetrc: netrc(tpl.Servers, tokenID, plaintext)}
+	}
+	return nil
+}
+
+// EmptyData returns what must stay in a Secret of a format when the token is
+// taken out of it, because the API server refuses one of that type without:
+// {"auths":{}} for DockerConfigJson, an empty user name for BasicAuth (of which
+// it demands user name or password, be it empty), nothing for the others.
+func EmptyData(format v1alpha1.SecretFormat) map[string][]byte {
+	switch format {
+	case v1alpha1.SecretFormatDockerConfigJSON:
+		return map[string][]byte{corev1.DockerConfigJsonKey: dockerConfig(nil, "", "")}
+	case v1alpha1.SecretFormatBasicAuth:
+		return map[string][]byte{corev1.BasicAuthUsernameKey: {}}
+	case v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatNetrc:
+	}
+	return nil
+}
+
+type dockerAuth struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+	Auth     string `json:"auth"`
+}
+
+func dockerConfig(servers []string, tokenID, plaintext string) []byte {
+	auth := dockerAuth{
+		Username: tokenID, Password: plaintext,
+		Auth: base64.StdEncoding.EncodeToString([]byte(tokenID + ":" + plaintext)),
+	}
+	auths := make(map[string]dockerAuth, len(servers))
+	for _, server := range servers {
+		auths[server] = auth
+	}
+	config, err := json.Marshal(map[string]any{"auths": auths})
+	if err != nil {
+		panic(err) // strings in a map always encode
+	}
+	return config
+}
+
+// netrc writes a line for each host. Both curl and git, which reads the file
+// through curl, look a host up by its name alone, whatever the port of the URL,
+// and would never find an entry that names one.
+func netrc(servers []string, tokenID, plaintext string) []byte {
+	var hosts []string
+	for _, server := range servers {
+		host, _, _ := strings.Cut(server, ":")
+		hosts = append(hosts, host)
+	}
+	var file strings.Builder
+	for _, host := range set(hosts) {
+		fmt.Fprintf(&file, "machine %s login %s password %s\n", host, tokenID, plaintext)
+	}
+	return []byte(file.String())
+}
