@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/assets"
+)
+
+// bench is one run of this program.
+type bench struct {
+	options
+	root    string // of the module
+	scratch string // a temporary folder
+	manager string // the program
+	results []row
+	started time.Time
+}
+
+// newBench builds the manager as it is in the tree.
+func newBench(ctx context.Context, o options) (*bench, error) {
+	root, err := assets.ModuleRoot()
+	if err != nil {
+		return nil, err
+	}
+	scratch, err := os.MkdirTemp("", "accesstoken-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("temporary folder: %w", err)
+	}
+	b := &bench{options: o, root: root, scratch: scratch, manager: filepath.Join(scratch, "manager"), started: time.Now()}
+	if err := os.MkdirAll(o.folder, 0o750); err != nil {
+		return nil, errors.Join(fmt.Errorf("folder of the results: %w", err), b.close())
+	}
+	b.say("building the manager")
+	build := exec.CommandContext(ctx, "go", "build", "-o", b.manager, "./cmd/manager")
+	build.Dir = root
+	if output, err := build.CombinedOutput(); err != nil {
+		return nil, errors.Join(fmt.Errorf("build the manager: %w\n%s", err, output), b.close())
+	}
+	return b, nil
+}
+
+func (b *bench) close() error { return os.RemoveAll(b.scratch) }
+
+// say tells what is going on, and how long the run has taken.
+func (b *bench) say(format string, arguments ...any) {
+	elapsed := time.Since(b.started).Round(time.Second)
+	_, _ = fmt.Fprintf(os.Stderr, "%6s  %s\n", elapsed, fmt.Sprintf(format, arguments...))
+}
