@@ -20,9 +20,9 @@ import (
 // Name names the controller, its queue, its logger and its metrics.
 const Name = "key"
 
-// lostRetry is how often lost keys are looked for and complained of; a restored
-// Secret is seen at once.
-const lostRetry = time.Minute
+// lostRetry is how often lost keys are complained of, and how soon new ones are
+// made once the last record was deleted; a restored Secret is seen at once.
+const lostRetry = 10 * time.Second
 
 // Maintainer is what keeps the key Secret; see keys.Keeper.
 type Maintainer interface {

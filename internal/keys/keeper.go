@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -14,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,12 +31,12 @@ const SecretName = "accesstoken-keys"
 // when the newest was made before this instant (RFC 3339).
 const AnnotationRotateRequestedAt = v1alpha1.Group + "/rotate-requested-at"
 
-// ErrLost says that records exist, and the key that they were sealed with does
-// not.
-var ErrLost = errors.New("the key Secret is missing though records exist")
+// ErrLost says that records exist, and no key that they could be sealed with.
+var ErrLost = errors.New("the keys are lost: records exist, and the key Secret is missing or holds no key")
 
 // Keeper reads the key Secret into a Ring, makes the first key and adds the
-// later ones. Its methods are for one goroutine.
+// later ones. Maintain is for one goroutine; Observe may be called by others
+// beside it.
 type Keeper struct {
 	// Live reads and writes the API server without a cache.
 	Live client.Client
@@ -47,12 +49,30 @@ type Keeper struct {
 	Random   io.Reader
 	Recorder events.EventRecorder
 	Log      logr.Logger
-	// Reopen is called when records have to be opened anew.
+	// Reopen is called when records have to be opened anew. It must not block.
 	Reopen func()
+
+	mu       sync.Mutex
+	observed string // the resourceVersion of the last Secret taken in
 }
 
 // Observe takes the Secret as it is now into the ring; nil when there is none.
+// A watch and the keeper's own reads and writes are not ordered: an older state
+// than the last one is passed over, lest a key that was just added were gone
+// again for a moment, and with it all records sealed meanwhile.
 func (k *Keeper) Observe(secret *corev1.Secret) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if secret != nil {
+		if order, err := resourceversion.CompareResourceVersion(secret.ResourceVersion, k.observed); err == nil && order < 0 {
+			return
+		}
+		k.observed = secret.ResourceVersion
+	}
+	k.take(secret)
+}
+
+func (k *Keeper) take(secret *corev1.Secret) {
 	if secret == nil {
 		if k.Ring.Status() == StatusLoaded && k.Ring.lose() {
 			k.Reopen()
@@ -61,7 +81,7 @@ func (k *Keeper) Observe(secret *corev1.Secret) {
 	}
 	reopen, unusable := k.Ring.load(secret.Data)
 	for _, id := range unusable {
-		k.Log.Info("entry of the key Secret is no key of 32 bytes, it is passed over", "keyID", id)
+		k.Log.Info("entry of the key Secret is no key of 32 bytes under a name of at most 64 characters, it is passed over", "keyID", id)
 	}
 	if reopen {
 		k.Reopen()
@@ -77,32 +97,33 @@ func (k *Keeper) Maintain(ctx context.Context) (next time.Duration, err error) {
 	err = k.Live.Get(ctx, k.key(), secret)
 	switch {
 	case apierrors.IsNotFound(err):
-		return 0, k.makeFirst(ctx)
+		return 0, k.begin(ctx, nil)
 	case err != nil:
 		return 0, fmt.Errorf("read key Secret %s: %w", k.key(), err)
 	}
 	k.Observe(secret)
 	newest, _, ok := k.Ring.Current()
 	if !ok {
-		return 0, k.lost()
+		return 0, k.begin(ctx, secret)
 	}
-	due, at := rotationDue(secret, newest, k.MaxAge, k.Clock.Now())
-	if due {
-		return 0, k.add(ctx, secret)
-	}
-	if at.IsZero() {
+	now := k.Clock.Now()
+	at, ok := rotationDue(secret, newest, k.MaxAge)
+	switch {
+	case !ok:
 		return 0, nil
+	case now.Before(at):
+		return at.Sub(now), nil
 	}
-	return at.Sub(k.Clock.Now()), nil
+	return 0, k.add(ctx, secret)
 }
 
 func (k *Keeper) key() types.NamespacedName {
 	return types.NamespacedName{Namespace: k.Namespace, Name: SecretName}
 }
 
-// makeFirst creates the Secret, once: create refuses if another leader was
-// faster, and records without a key mean that one was lost.
-func (k *Keeper) makeFirst(ctx context.Context) error {
+// begin makes the first key, in a new Secret or in one that holds none, unless
+// there are records: then keys were lost.
+func (k *Keeper) begin(ctx context.Context, empty *corev1.Secret) error {
 	records := &v1alpha1.TokenRecordList{}
 	if err := k.Live.List(ctx, records, client.Limit(1)); err != nil {
 		return fmt.Errorf("look for records before making the first key: %w", err)
@@ -113,6 +134,15 @@ func (k *Keeper) makeFirst(ctx context.Context) error {
 		}
 		return k.lost()
 	}
+	if empty != nil {
+		return k.add(ctx, empty)
+	}
+	return k.create(ctx)
+}
+
+// create makes the Secret, once: the API server refuses when another leader was
+// faster.
+func (k *Keeper) create(ctx context.Context) error {
 	id, material, err := k.generate()
 	if err != nil {
 		return err
@@ -122,12 +152,15 @@ func (k *Keeper) makeFirst(ctx context.Context) error {
 		Type:       corev1.SecretTypeOpaque,
 		Data:       map[string][]byte{id: material},
 	}
-	if err := k.Live.Create(ctx, secret); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("create key Secret %s: %w", k.key(), err)
-	} else if err == nil {
-		k.Log.Info("made the first key", "keyID", id)
-		k.Observe(secret)
+	err = k.Live.Create(ctx, secret)
+	if apierrors.IsAlreadyExists(err) {
+		return nil // the watch brings it
 	}
+	if err != nil {
+		return fmt.Errorf("create key Secret %s: %w", k.key(), err)
+	}
+	k.Log.Info("made the first key", "keyID", id)
+	k.Observe(secret)
 	return nil
 }
 
@@ -139,6 +172,9 @@ func (k *Keeper) add(ctx context.Context, secret *corev1.Secret) error {
 		return err
 	}
 	secret = secret.DeepCopy()
+	if secret.Data == nil {
+		secret.Data = map[string][]byte{}
+	}
 	secret.Data[id] = material
 	if err := k.Live.Update(ctx, secret); err != nil {
 		return fmt.Errorf("add a key to Secret %s: %w", k.key(), err)
@@ -156,6 +192,7 @@ func (k *Keeper) lost() error {
 	}
 	k.Recorder.Eventf(missing, nil, corev1.EventTypeWarning, v1alpha1.ReasonKeyLost, "Load",
 		"there are records but no key in Secret %s, so nothing verifies and nothing is issued: restore the Secret from a backup, or delete all tokenrecords to start anew", k.key())
+	k.Log.Error(ErrLost, "nothing verifies and nothing is issued: restore the Secret from a backup, or delete all tokenrecords to start anew", "secret", k.key())
 	return ErrLost
 }
 

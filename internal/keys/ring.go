@@ -18,6 +18,9 @@ import (
 // by age and the age needs no other place.
 const idLayout = "20060102t150405z"
 
+// maxIDLength is what a TokenRecord's spec.keyID can hold.
+const maxIDLength = 64
+
 // Status is whether records can be sealed and opened.
 type Status string
 
@@ -54,7 +57,8 @@ func (r *Ring) Key(id string) (record.Key, bool) {
 }
 
 // Current returns the newest key, with which new records are sealed; ok is
-// false when there is none.
+// false when there is none. A key under an ID that somebody chose counts as older
+// than those that this package made.
 func (r *Ring) Current() (id string, key record.Key, ok bool) {
 	s := r.snapshot.Load()
 	key, ok = s.keys[s.current]
@@ -71,18 +75,21 @@ func (r *Ring) IDs() []string {
 
 // load takes the keys from a Secret's data, and reports whether a key that was
 // known is gone, or the status changed: then every record has to be opened
-// anew. Entries that hold no key of 32 bytes are passed over and returned.
+// anew. Entries that hold no key of 32 bytes, or under too long a name, are
+// passed over and returned.
 func (r *Ring) load(data map[string][]byte) (reopen bool, unusable []string) {
 	next := &snapshot{status: StatusLoaded, keys: make(map[string]record.Key, len(data))}
 	for id, material := range data {
 		var key record.Key
-		if len(material) != len(key) {
+		if len(material) != len(key) || len(id) > maxIDLength {
 			unusable = append(unusable, id)
 			continue
 		}
 		copy(key[:], material)
 		next.keys[id] = key
-		next.current = max(next.current, id)
+		if newer(id, next.current) {
+			next.current = id
+		}
 	}
 	if len(next.keys) == 0 {
 		next.status = StatusLost
@@ -110,6 +117,16 @@ func (r *Ring) swap(next *snapshot) (reopen bool) {
 	return false
 }
 
+// newer says that the key of one ID is to be used before that of another.
+func newer(id, other string) bool {
+	_, dated := madeAt(id)
+	_, otherDated := madeAt(other)
+	if dated != otherDated {
+		return dated
+	}
+	return id > other
+}
+
 // madeAt reads the instant of a key's making from its ID; ok is false for an ID
 // that somebody chose otherwise.
 func madeAt(id string) (time.Time, bool) {
@@ -120,23 +137,28 @@ func madeAt(id string) (time.Time, bool) {
 	return at, err == nil
 }
 
-// rotationDue says whether a new key is to be added: the newest is older than
-// maxAge (zero: never), or the annotation asks for one made after an instant.
-func rotationDue(secret *corev1.Secret, newest string, maxAge time.Duration, now time.Time) (due bool, at time.Time) {
-	made, ok := madeAt(newest)
-	if !ok {
-		return false, time.Time{}
+// rotationDue is when a key is to be added to the newest one: when that is maxAge
+// old (zero: never, and so where its ID does not tell), or at the instant that
+// the annotation names, when it was made before. ok is false for neither. An
+// annotation that is no instant asks for nothing.
+func rotationDue(secret *corev1.Secret, newest string, maxAge time.Duration) (at time.Time, ok bool) {
+	made, dated := madeAt(newest)
+	if dated && maxAge > 0 {
+		at, ok = made.Add(maxAge), true
 	}
-	if requested, err := time.Parse(time.RFC3339, secret.Annotations[AnnotationRotateRequestedAt]); err == nil {
-		if made.Before(requested) && !now.Before(requested) {
-			return true, now
-		}
+	requested, err := time.Parse(time.RFC3339, secret.Annotations[AnnotationRotateRequestedAt])
+	if err != nil {
+		return at, ok
 	}
-	if maxAge <= 0 {
-		return false, time.Time{}
+	// An ID tells whole seconds: a key made within the second asked for would
+	// look older than the request, and be followed by another one.
+	if whole := requested.Truncate(time.Second); whole.Before(requested) {
+		requested = whole.Add(time.Second)
 	}
-	at = made.Add(maxAge)
-	return !now.Before(at), at
+	if made.Before(requested) && (!ok || requested.Before(at)) {
+		at, ok = requested, true
+	}
+	return at, ok
 }
 
 // Check is a readiness check: nil while there is a key.
