@@ -32,6 +32,10 @@ const DefaultRetention = 7 * 24 * time.Hour
 // that of records.
 const orphanGrace = 10 * time.Second
 
+// unnotedRetry is how soon a record is looked at again that the status of its
+// AccessToken still builds on.
+const unnotedRetry = 10 * time.Second
+
 // Reconciler deletes records of no more use.
 type Reconciler struct {
 	// Client reads from a cache, and deletes.
@@ -56,40 +60,83 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, nil
 	}
 	now := r.Clock.Now()
-	owned, err := r.owned(ctx, r.Client, object)
+	cached, err := r.judge(ctx, r.Client, object)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if !owned {
-		if due := object.CreationTimestamp.Add(orphanGrace); now.Before(due) {
-			return ctrl.Result{RequeueAfter: due.Sub(now)}, nil
-		}
-		return ctrl.Result{}, r.delete(ctx, object, now)
+	if cached.orphan {
+		cached.due, cached.ends = object.CreationTimestamp.Add(orphanGrace), true
 	}
-	due, ok := r.deletionDue(object)
-	switch {
-	case !ok:
-		return ctrl.Result{}, nil
-	case now.Before(due):
-		return ctrl.Result{RequeueAfter: due.Sub(now)}, nil
+	if wait, over := cached.over(now); !over {
+		return wait, nil
 	}
-	return ctrl.Result{}, r.delete(ctx, object, now)
+	return r.delete(ctx, object, now)
 }
 
-// owned says whether the AccessToken that a record was issued for lives. A
-// record that nobody declared has none to live by.
-func (r *Reconciler) owned(ctx context.Context, reader client.Reader, object *v1alpha1.TokenRecord) (bool, error) {
-	if object.Spec.Origin != v1alpha1.OriginDeclared {
-		return true, nil
+// judgement is what becomes of one record.
+type judgement struct {
+	// orphan: its AccessToken is gone. It is of no more use.
+	orphan bool
+	// unnoted: the status of its AccessToken still builds on it.
+	unnoted bool
+	// due is when it is deleted; ends is false for one that stays.
+	due  time.Time
+	ends bool
+}
+
+// over says that the record is to be deleted now, or when to look again.
+func (j judgement) over(now time.Time) (wait ctrl.Result, over bool) {
+	switch {
+	case !j.ends:
+		return ctrl.Result{}, false
+	case now.Before(j.due):
+		return ctrl.Result{RequeueAfter: j.due.Sub(now)}, false
+	case j.unnoted:
+		return ctrl.Result{RequeueAfter: unnotedRetry}, false
 	}
-	token := &v1alpha1.AccessToken{}
+	return ctrl.Result{}, true
+}
+
+// judge reads the AccessToken that a record was issued for, and decides. An
+// orphan is due at once.
+func (r *Reconciler) judge(ctx context.Context, reader client.Reader, object *v1alpha1.TokenRecord) (judgement, error) {
+	token, declared, err := declaredBy(ctx, reader, object)
+	if err != nil {
+		return judgement{}, err
+	}
+	if declared && token == nil {
+		return judgement{orphan: true, ends: true}, nil
+	}
+	due, ends := r.deletionDue(object)
+	return judgement{due: due, ends: ends, unnoted: declared && buildsOn(token, object)}, nil
+}
+
+// declaredBy returns the AccessToken that a record was issued for; nil when it is
+// gone, or another one has its name. Declared is false for a record that does not
+// say which it is: that has none to live by.
+func declaredBy(ctx context.Context, reader client.Reader, object *v1alpha1.TokenRecord) (token *v1alpha1.AccessToken, declared bool, err error) {
+	if object.Spec.Origin != v1alpha1.OriginDeclared || object.Spec.AccessTokenName == "" || object.Spec.AccessTokenUID == "" {
+		return nil, false, nil
+	}
+	token = &v1alpha1.AccessToken{}
 	key := types.NamespacedName{Namespace: object.Namespace, Name: object.Spec.AccessTokenName}
 	if err := reader.Get(ctx, key, token); apierrors.IsNotFound(err) {
-		return false, nil
+		return nil, true, nil
 	} else if err != nil {
-		return false, fmt.Errorf("read AccessToken %s of record %s: %w", key, object.Name, err)
+		return nil, true, fmt.Errorf("read AccessToken %s of record %s: %w", key, object.Name, err)
 	}
-	return string(token.UID) == object.Spec.AccessTokenUID, nil
+	if string(token.UID) != object.Spec.AccessTokenUID {
+		return nil, true, nil
+	}
+	return token, true, nil
+}
+
+// buildsOn says that a status names the record's token as the current one and
+// not yet its end. Deleted before its end is noted, the record would look as if
+// somebody had deleted it, and the token that ended would be replaced: after a
+// long absence of the operator, both are due at once.
+func buildsOn(token *v1alpha1.AccessToken, object *v1alpha1.TokenRecord) bool {
+	return token.Status.TokenID == object.Name && token.Status.EndedAt == ""
 }
 
 // deletionDue is when an ended record is deleted; ok is false for one that does
@@ -103,28 +150,32 @@ func (r *Reconciler) deletionDue(object *v1alpha1.TokenRecord) (time.Time, bool)
 }
 
 // delete reads the record and its AccessToken again, decides again, and deletes
-// only what it read.
-func (r *Reconciler) delete(ctx context.Context, cached *v1alpha1.TokenRecord, now time.Time) error {
+// only what it read. A record that it keeps is looked at again when it is due.
+func (r *Reconciler) delete(ctx context.Context, cached *v1alpha1.TokenRecord, now time.Time) (ctrl.Result, error) {
 	live := &v1alpha1.TokenRecord{}
 	key := client.ObjectKeyFromObject(cached)
 	if err := r.Live.Get(ctx, key, live); err != nil {
-		return client.IgnoreNotFound(err)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if live.UID != cached.UID {
-		return nil
+		return ctrl.Result{}, nil // the watch brings the other one
 	}
-	owned, err := r.owned(ctx, r.Live, live)
+	judged, err := r.judge(ctx, r.Live, live)
 	if err != nil {
-		return err
+		return ctrl.Result{}, err
 	}
-	if due, ok := r.deletionDue(live); owned && (!ok || now.Before(due)) {
-		return nil
+	if wait, over := judged.over(now); !over {
+		return wait, nil
 	}
 	preconditions := client.Preconditions{UID: &live.UID, ResourceVersion: &live.ResourceVersion}
-	if err := r.Client.Delete(ctx, live, preconditions); client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
-		return fmt.Errorf("delete record %s: %w", key, err)
+	err = r.Client.Delete(ctx, live, preconditions)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{}, nil // the watch brings what it became
 	}
-	return nil
+	if client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("delete record %s: %w", key, err)
+	}
+	return ctrl.Result{}, nil
 }
 
 // SetupWithManager registers the controller.
@@ -132,7 +183,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named(Name).
 		For(&v1alpha1.TokenRecord{}).
-		Watches(&v1alpha1.AccessToken{}, handler.Funcs{DeleteFunc: r.enqueueOrphans}).
+		Watches(&v1alpha1.AccessToken{}, handler.Funcs{DeleteFunc: r.tokenDeleted, UpdateFunc: r.tokenReplaced}).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up controller %s: %w", Name, err)
@@ -140,14 +191,26 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// enqueueOrphans looks at the records of a deleted AccessToken after garbage
-// collection had its go.
-func (r *Reconciler) enqueueOrphans(ctx context.Context, e event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+func (r *Reconciler) tokenDeleted(ctx context.Context, e event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	r.enqueueOrphans(ctx, e.Object, queue)
+}
+
+// tokenReplaced notices a deletion that the watch missed: it shows an AccessToken
+// that was made again under the same name as a change of the one before.
+func (r *Reconciler) tokenReplaced(ctx context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	if e.ObjectOld.GetUID() != e.ObjectNew.GetUID() {
+		r.enqueueOrphans(ctx, e.ObjectOld, queue)
+	}
+}
+
+// enqueueOrphans looks at the records of an AccessToken that is gone, after
+// garbage collection had its go.
+func (r *Reconciler) enqueueOrphans(ctx context.Context, gone client.Object, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	list := &v1alpha1.TokenRecordList{}
-	err := r.Client.List(ctx, list, client.InNamespace(e.Object.GetNamespace()), client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency,
-		client.MatchingFields{index.RecordAccessTokenUID: string(e.Object.GetUID())})
+	err := r.Client.List(ctx, list, client.InNamespace(gone.GetNamespace()), client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency,
+		client.MatchingFields{index.RecordAccessTokenUID: string(gone.GetUID())})
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "list records of a deleted AccessToken", "accessToken", client.ObjectKeyFromObject(e.Object))
+		ctrl.LoggerFrom(ctx).Error(err, "list records of a deleted AccessToken", "accessToken", client.ObjectKeyFromObject(gone))
 		return
 	}
 	for i := range list.Items {
