@@ -2,13 +2,20 @@ package metrics
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 )
+
+// patience bounds how long a scrape waits for a cache that is being filled.
+const patience = 2 * time.Second
 
 // Tokens tells of every AccessToken at each scrape, from a cache.
 type Tokens struct {
@@ -44,9 +51,15 @@ func (t *Tokens) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (t *Tokens) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	list := &v1alpha1.AccessTokenList{}
-	// The cache answers at once, or not at all before it has synced.
-	if err := t.reader.List(context.Background(), list, client.UnsafeDisableDeepCopy); err != nil {
+	err := t.reader.List(ctx, list, client.UnsafeDisableDeepCopy)
+	var notStarted *cache.ErrCacheNotStarted
+	switch {
+	case errors.As(err, &notStarted), apierrors.IsTimeout(err):
+		return // an error would take all other metrics out of the scrape too
+	case err != nil:
 		ch <- prometheus.NewInvalidMetric(t.ready, err)
 		return
 	}
