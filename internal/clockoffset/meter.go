@@ -3,6 +3,7 @@ package clockoffset
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,9 @@ type roundTripper struct {
 	meter *Meter
 	next  http.RoundTripper
 }
+
+// WrappedRoundTripper lets client-go close the connections below.
+func (t roundTripper) WrappedRoundTripper() http.RoundTripper { return t.next }
 
 func (t roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	sent := t.meter.clock.Now()
@@ -89,9 +93,13 @@ func (m *Meter) Check(*http.Request) error {
 func (m *Meter) Collector() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: "accesstoken", Name: "clock_offset_seconds",
-		Help: "This program's clock less the API server's, to about half a second; look into more than 5.",
+		Help: fmt.Sprintf("This program's clock less the API server's, to about half a second; NaN before it was measured. Look into more than %.0f either way; beyond %.0f the program is not ready.",
+			Warning.Seconds(), Limit.Seconds()),
 	}, func() float64 {
-		offset, _ := m.Offset()
+		offset, ok := m.Offset()
+		if !ok {
+			return math.NaN()
+		}
 		return offset.Seconds()
 	})
 }
