@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/controllers"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
@@ -56,10 +57,10 @@ var _ = ginkgo.BeforeSuite(func() {
 
 // startReplica starts the cache of one manager and returns its client.
 func startReplica(ctx context.Context, manager *rest.Config, scheme *runtime.Scheme) client.Client {
-	readYourWrites := true
 	replica, err := cluster.New(manager, func(o *cluster.Options) {
 		o.Scheme = scheme
-		o.Client.Cache = &client.CacheOptions{EnableReadYourWritesConsistency: &readYourWrites}
+		o.Client = controllers.ClientOptions()
+		o.Cache = controllers.CacheOptions()
 	})
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	gomega.Expect(index.Setup(ctx, replica.GetFieldIndexer())).To(gomega.Succeed())

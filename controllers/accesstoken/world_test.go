@@ -116,8 +116,11 @@ func (w *world) start(replica int) *process {
 
 // reconcile does one pass and notes which tokens can be read afterwards.
 func (p *process) reconcile(ctx context.Context) (ctrl.Result, error) {
-	result, err := p.reconciler.Reconcile(ctx, ctrl.Request{NamespacedName: p.key})
+	result, err := p.reconciler.Reconcile(ctx, request(p.world))
 	p.note(ctx)
+	if err == nil {
+		p.readable(ctx)
+	}
 	return result, err
 }
 
@@ -202,7 +205,7 @@ func versions(ctx context.Context, reader client.Reader, namespace string) map[s
 	}
 	secrets := &metav1.PartialObjectMetadataList{}
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	gomega.Expect(reader.List(ctx, secrets, client.InNamespace(namespace))).To(gomega.Succeed())
+	gomega.Expect(reader.List(ctx, secrets, client.InNamespace(namespace), client.HasLabels{v1alpha1.LabelAccessToken})).To(gomega.Succeed())
 	for _, s := range secrets.Items {
 		found["secret "+s.Name] = s.ResourceVersion
 	}

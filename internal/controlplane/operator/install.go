@@ -2,12 +2,18 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
 )
 
@@ -17,11 +23,21 @@ const (
 	Account   = "accesstoken-manager"
 )
 
-// Install applies the kustomize folder and returns when the admission policies
-// in it bind the manager's account: a Secret that no AccessToken controls is
-// refused.
+// declarable bounds how long the API server takes to learn the schema of a new
+// kind, and how often that is tried.
+const (
+	declarableTimeout  = 30 * time.Second
+	declarableInterval = 100 * time.Millisecond
+)
+
+// Install applies the kustomize folder and returns when AccessTokens can be
+// declared and the admission policies in it bind the manager's account: a Secret
+// that no AccessToken controls is refused.
 func Install(ctx context.Context, cp *controlplane.ControlPlane, folder string) error {
 	if err := cp.Install(ctx, folder); err != nil {
+		return err
+	}
+	if err := waitDeclarable(ctx, cp); err != nil {
 		return err
 	}
 	manager, err := cp.ServiceAccountConfig(ctx, Namespace, Account)
@@ -38,4 +54,28 @@ func Install(ctx context.Context, cp *controlplane.ControlPlane, folder string) 
 		_, err := clients.CoreV1().Secrets(metav1.NamespaceDefault).Create(ctx, orphan, dryRun)
 		return err
 	})
+}
+
+// waitDeclarable waits until an AccessToken can be created. The policy that
+// stamps its creator applies a configuration to it, for which the API server
+// needs the schema of the kind; it refuses every AccessToken until it has read
+// that, a moment after it serves the kind.
+func waitDeclarable(ctx context.Context, cp *controlplane.ControlPlane) error {
+	clients, err := dynamic.NewForConfig(cp.Config())
+	if err != nil {
+		return fmt.Errorf("client of an administrator: %w", err)
+	}
+	probe := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{}}}
+	probe.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AccessToken"))
+	probe.SetName("policy-probe")
+	tokens := clients.Resource(v1alpha1.GroupVersion.WithResource("accesstokens")).Namespace(metav1.NamespaceDefault)
+	var last error
+	err = wait.PollUntilContextTimeout(ctx, declarableInterval, declarableTimeout, true, func(ctx context.Context) (bool, error) {
+		_, last = tokens.Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("an AccessToken cannot be created: %w", errors.Join(last, err))
+	}
+	return nil
 }

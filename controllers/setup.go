@@ -1,0 +1,88 @@
+package controllers
+
+import (
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/controllers/accesstoken"
+	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrecord"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
+)
+
+// Options are what the controllers of tokens and records need besides the
+// manager.
+type Options struct {
+	// Live goes to the API server without a cache.
+	Live client.Client
+	// Keys seal and open records; whatever comes over Reopen makes every token
+	// be looked at again.
+	Keys   *keys.Ring
+	Reopen <-chan event.TypedGenericEvent[accesstoken.Reopen]
+	// ClusterID is the UID of the namespace kube-system.
+	ClusterID string
+	// Workers is how many AccessTokens are worked on at once.
+	Workers int
+	// Retention is how long the record of an ended token is kept.
+	Retention time.Duration
+	Metrics   *metrics.Lifecycle
+	Clock     clock.PassiveClock
+}
+
+// Setup registers the controllers of tokens and records with a manager whose
+// cache and client were made with CacheOptions and ClientOptions.
+func Setup(mgr ctrl.Manager, o Options) error {
+	tokens := accesstoken.New(accesstoken.Options{
+		Client: mgr.GetClient(), Live: o.Live, Keys: o.Keys, ClusterID: o.ClusterID,
+		Recorder: mgr.GetEventRecorder(accesstoken.Name), Metrics: o.Metrics, Random: rand.Reader, Clock: o.Clock,
+	})
+	if err := tokens.SetupWithManager(mgr, o.Workers, o.Reopen); err != nil {
+		return fmt.Errorf("set up tokens: %w", err)
+	}
+	records := &tokenrecord.Reconciler{Client: mgr.GetClient(), Live: o.Live, Retention: o.Retention, Clock: o.Clock}
+	if err := records.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up records: %w", err)
+	}
+	return nil
+}
+
+// ClientOptions make cached reads show the process's own writes.
+func ClientOptions() client.Options {
+	readYourWrites := true
+	return client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &readYourWrites}}
+}
+
+// CacheOptions keep memory small: Secrets are watched as metadata only, and
+// only those that the operator labelled; of the rest, what nobody reads is
+// dropped on arrival. The managedFields of Secrets stay: they show who wrote
+// what.
+func CacheOptions() cache.Options {
+	labelled, err := labels.NewRequirement(v1alpha1.LabelAccessToken, selection.Exists, nil)
+	if err != nil {
+		panic(err) // the label is a constant
+	}
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&corev1.Secret{}:        {Label: labels.NewSelector().Add(*labelled)},
+		&v1alpha1.AccessToken{}: {Transform: dropUnread},
+		&v1alpha1.TokenRecord{}: {Transform: dropUnread},
+	}}
+}
+
+func dropUnread(object any) (any, error) {
+	if metadata, ok := object.(client.Object); ok {
+		metadata.SetManagedFields(nil)
+		delete(metadata.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
+	}
+	return object, nil
+}
