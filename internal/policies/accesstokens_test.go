@@ -1,0 +1,207 @@
+package policies_test
+
+import (
+	"strings"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+)
+
+var _ = Describe("Who created an AccessToken", func() {
+	creator := func(ctx SpecContext, name string) string {
+		GinkgoHelper()
+		token := accessToken(name, "")
+		Expect(admin().Get(ctx, client.ObjectKeyFromObject(token), token)).To(Succeed())
+		annotations := token.GetAnnotations()
+		return annotations[v1alpha1.AnnotationCreatedBy] + "/" + annotations[v1alpha1.AnnotationCreatedByUID]
+	}
+	claiming := func(name, user string) *unstructured.Unstructured {
+		token := accessToken(name, "")
+		token.SetAnnotations(map[string]string{v1alpha1.AnnotationCreatedBy: user, v1alpha1.AnnotationCreatedByUID: "1"})
+		return token
+	}
+	bobWithUID := rest.ImpersonationConfig{UserName: bob, UID: "b-1", Groups: []string{"system:authenticated"}}
+
+	It("is written on it, whatever its manifest says", func(ctx SpecContext) {
+		Expect(as(bob).Create(ctx, accessToken("created", ""))).To(Succeed())
+		Expect(creator(ctx, "created")).To(Equal("bob/"))
+		Expect(asUser(bobWithUID).Create(ctx, claiming("claimed", "root"))).To(Succeed())
+		Expect(creator(ctx, "claimed")).To(Equal("bob/b-1"))
+		applied := client.ApplyConfigurationFromUnstructured(claiming("applied", "root"))
+		Expect(as(bob).Apply(ctx, applied, client.FieldOwner("kubectl"))).To(Succeed())
+		Expect(creator(ctx, "applied")).To(Equal("bob/"))
+	})
+
+	DescribeTable("stays", func(ctx SpecContext, edit func(SpecContext) error) {
+		Expect(as(bob).Create(ctx, accessToken("ci", ""))).To(Succeed())
+		Expect(edit(ctx)).To(Succeed())
+		Expect(creator(ctx, "ci")).To(Equal("bob/"))
+	},
+		Entry("when somebody writes another name", func(ctx SpecContext) error {
+			return as(eve).Patch(ctx, accessToken("ci", ""), annotate(v1alpha1.AnnotationCreatedBy, eve))
+		}),
+		Entry("when somebody writes another UID", func(ctx SpecContext) error {
+			return as(eve).Patch(ctx, accessToken("ci", ""), annotate(v1alpha1.AnnotationCreatedByUID, "1"))
+		}),
+		Entry("when somebody takes it away", func(ctx SpecContext) error {
+			return as(eve).Patch(ctx, accessToken("ci", ""), merge(object{"metadata": object{"annotations": nil}}))
+		}),
+		Entry("when somebody replaces it with a manifest that lacks it", func(ctx SpecContext) error {
+			live := accessToken("ci", "")
+			Expect(as(eve).Get(ctx, client.ObjectKeyFromObject(live), live)).To(Succeed())
+			replaced := accessToken("ci", "{description: replaced}")
+			replaced.SetResourceVersion(live.GetResourceVersion())
+			return as(eve).Update(ctx, replaced)
+		}),
+		Entry("when somebody applies an exported manifest with force", func(ctx SpecContext) error {
+			return as(eve).Apply(ctx, client.ApplyConfigurationFromUnstructured(claiming("ci", eve)), client.FieldOwner("flux"), client.ForceOwnership)
+		}),
+		Entry("when somebody writes it by the status", func(ctx SpecContext) error {
+			return as(eve).Status().Patch(ctx, accessToken("ci", ""), annotate(v1alpha1.AnnotationCreatedBy, eve))
+		}),
+	)
+
+	It("cannot be claimed where nothing is written", func(ctx SpecContext) {
+		// Only the checking half of the policy is on clusters before 1.36; here
+		// the other half is passed by as it is there, by switching it off.
+		binding := &unstructured.Unstructured{}
+		binding.SetAPIVersion("admissionregistration.k8s.io/v1")
+		binding.SetKind("MutatingAdmissionPolicyBinding")
+		Expect(admin().Get(ctx, client.ObjectKey{Name: "accesstoken-creator-stamp.accesstoken.dev"}, binding)).To(Succeed())
+		Expect(admin().Delete(ctx, binding)).To(Succeed())
+		restored := binding.DeepCopy()
+		restored.SetResourceVersion("")
+		DeferCleanup(func(ctx SpecContext) {
+			Expect(admin().Create(ctx, restored)).To(Succeed())
+			Eventually(ctx, func(g Gomega) {
+				token := accessToken("probe", "")
+				g.Expect(as(bob).Create(ctx, token, client.DryRunAll)).To(Succeed())
+				g.Expect(token.GetAnnotations()).To(HaveKey(v1alpha1.AnnotationCreatedBy))
+			}).Should(Succeed())
+		})
+		Eventually(ctx, func() error { return as(bob).Create(ctx, claiming("ci", eve), client.DryRunAll) }).
+			Should(beForbiddenBy("accesstoken-creator", "bob cannot write another name there, remove them"))
+
+		Expect(as(bob).Create(ctx, accessToken("absent", ""))).To(Succeed())
+		Expect(creator(ctx, "absent")).To(Equal("/"))
+		Expect(asUser(bobWithUID).Create(ctx, claiming("own", bob))).To(beForbiddenBy("accesstoken-creator"))
+		own := accessToken("own", "")
+		own.SetAnnotations(map[string]string{v1alpha1.AnnotationCreatedBy: bob, v1alpha1.AnnotationCreatedByUID: "b-1"})
+		Expect(asUser(bobWithUID).Create(ctx, own)).To(Succeed())
+
+		for _, name := range []string{"absent", "own"} {
+			Expect(as(eve).Patch(ctx, accessToken(name, ""), annotate(v1alpha1.AnnotationCreatedBy, eve))).
+				To(beForbiddenBy("accesstoken-creator", "eve cannot change them, leave them as they are"))
+			Expect(as(eve).Patch(ctx, accessToken(name, ""), annotate(v1alpha1.AnnotationCreatedByUID, "1"))).
+				To(beForbiddenBy("accesstoken-creator"))
+		}
+		Expect(as(eve).Patch(ctx, accessToken("own", ""), merge(object{"metadata": object{"annotations": nil}}))).
+			To(beForbiddenBy("accesstoken-creator"))
+		Expect(as(eve).Patch(ctx, accessToken("own", ""), merge(object{"spec": object{"description": "edited"}}))).To(Succeed())
+	})
+})
+
+var _ = Describe("A token without an end", func() {
+	grantNever := func(ctx SpecContext) {
+		GinkgoHelper()
+		role := &rbacv1.Role{}
+		Expect(admin().Get(ctx, client.ObjectKey{Namespace: namespace, Name: bob}, role)).To(Succeed())
+		role.Rules[0].Verbs = append(role.Rules[0].Verbs, v1alpha1.VerbIssueWithoutExpiry)
+		Expect(admin().Update(ctx, role)).To(Succeed())
+	}
+
+	It("takes a right of its own", func(ctx SpecContext) {
+		create := func() error { return as(bob).Create(ctx, accessToken("ci", `{maxAge: Never}`)) }
+		Expect(create()).To(beForbiddenBy("accesstoken-without-expiry",
+			"spec.maxAge: Never takes the verb issue-without-expiry on accesstokens, which bob lacks in namespace "+namespace,
+			"give an age such as 8760h, or ask for the right"))
+		grantNever(ctx)
+		Eventually(ctx, create).Should(Succeed())
+	})
+
+	It("takes that right when an age is taken away, and not for another edit", func(ctx SpecContext) {
+		Expect(as(bob).Create(ctx, accessToken("ci", `{maxAge: 720h}`))).To(Succeed())
+		never := merge(object{"spec": object{"maxAge": "Never"}})
+		Expect(as(bob).Patch(ctx, accessToken("ci", ""), never)).To(beForbiddenBy("accesstoken-without-expiry"))
+		Expect(admin().Patch(ctx, accessToken("ci", ""), never)).To(Succeed())
+		Expect(as(bob).Patch(ctx, accessToken("ci", ""), merge(object{"spec": object{"description": "edited"}}))).To(Succeed())
+		Expect(as(bob).Patch(ctx, accessToken("ci", ""), merge(object{"spec": object{"maxAge": "720h"}}))).To(Succeed())
+		Expect(as(bob).Patch(ctx, accessToken("ci", ""), never)).To(beForbiddenBy("accesstoken-without-expiry"))
+	})
+})
+
+var _ = Describe("A reserved scope", func() {
+	DescribeTable("is refused, also to an administrator", func(ctx SpecContext, user string) {
+		err := asUser(rest.ImpersonationConfig{UserName: user, Groups: []string{"system:masters"}}).
+			Create(ctx, accessToken("ci", `{scopes: [deploy:shop, "accesstoken.dev:introspect"]}`))
+		Expect(err).To(beForbiddenBy("accesstoken-reserved-scopes",
+			"spec.scopes: "+user+" asked for accesstoken.dev:introspect, but scopes that begin with accesstoken.dev: are reserved: use another scope"))
+	}, Entry(nil, "admin"), Entry(nil, bob))
+
+	It("is no scope that looks like it", func(ctx SpecContext) {
+		Expect(as(bob).Create(ctx, accessToken("ci", `{scopes: [accesstoken.dev, "x:accesstoken.dev:y", "accesstoken.device:z"]}`))).To(Succeed())
+	})
+})
+
+var _ = Describe("A request that carries an access token", func() {
+	DescribeTable("writes no AccessToken", func(ctx SpecContext, token rest.ImpersonationConfig) {
+		const policy, message = "accesstoken-made-by-token", "bob signed in with an access token, and a token cannot write AccessTokens: use another credential"
+		Expect(as(bob).Create(ctx, accessToken("ci", ""))).To(Succeed())
+		Expect(asUser(token).Create(ctx, accessToken("other", ""))).To(beForbiddenBy(policy, message))
+		Expect(asUser(token).Patch(ctx, accessToken("ci", ""), merge(object{"spec": object{"description": "edited"}}))).To(beForbiddenBy(policy, message))
+		Expect(asUser(token).Delete(ctx, accessToken("ci", ""))).To(beForbiddenBy(policy, message))
+		Expect(asUser(token).DeleteAllOf(ctx, accessToken("", ""), client.InNamespace(namespace))).NotTo(Succeed())
+		Expect(asUser(token).Get(ctx, client.ObjectKey{Namespace: namespace, Name: "ci"}, accessToken("ci", ""))).To(Succeed())
+	},
+		Entry("by its group", rest.ImpersonationConfig{UserName: bob, Groups: []string{"system:authenticated", v1alpha1.GroupAccessTokens}}),
+		Entry("by its token ID", rest.ImpersonationConfig{UserName: bob, Groups: []string{"system:authenticated"}, Extra: map[string][]string{v1alpha1.AnnotationTokenID: {"abcdefgh234567ab"}}}),
+	)
+
+	It("is told from one that carries another credential with extras", func(ctx SpecContext) {
+		other := rest.ImpersonationConfig{UserName: bob, Groups: []string{"system:authenticated", "accesstokens-readers"}, Extra: map[string][]string{"example.com/session": {"1"}}}
+		Expect(asUser(other).Create(ctx, accessToken("ci", ""))).To(Succeed())
+	})
+})
+
+var _ = Describe("A request to rotate", func() {
+	const key = v1alpha1.AnnotationRotateRequestedAt
+
+	DescribeTable("is taken", func(ctx SpecContext, value string) {
+		Expect(as(bob).Create(ctx, accessToken("ci", ""))).To(Succeed())
+		Expect(as(bob).Patch(ctx, accessToken("ci", ""), annotate(key, value))).To(Succeed())
+		_, err := v1alpha1.Timestamp(value).Parse()
+		Expect(err).NotTo(HaveOccurred(), "what policy takes, the operator reads")
+	},
+		Entry("in seconds", "2026-11-24T09:00:00Z"),
+		Entry("in microseconds", "2026-11-24T09:00:00.123456Z"),
+	)
+
+	DescribeTable("is refused when it is no instant", func(ctx SpecContext, value string) {
+		message := `annotation accesstoken.dev/rotate-requested-at: "` + value + `" is not an instant in UTC such as 2026-11-24T09:00:00Z: use "$(date -u +%Y-%m-%dT%H:%M:%SZ)"`
+		Expect(as(bob).Create(ctx, accessToken("ci", ""))).To(Succeed())
+		Expect(as(bob).Patch(ctx, accessToken("ci", ""), annotate(key, value))).To(beForbiddenBy("accesstoken-rotate-requested-at", message))
+		created := accessToken("other", "")
+		created.SetAnnotations(map[string]string{key: value})
+		Expect(as(bob).Create(ctx, created)).To(beForbiddenBy("accesstoken-rotate-requested-at", message))
+	},
+		Entry("a word", "now"),
+		Entry("nothing", ""),
+		Entry("in another zone", "2026-11-24T09:00:00+02:00"),
+		Entry("on a day that does not exist", "2026-02-30T09:00:00Z"),
+		Entry("at an hour that does not exist", "2026-02-20T25:00:00Z"),
+		Entry("far too long", strings.Repeat("9", 1000)),
+	)
+
+	It("that was taken before blocks no other edit", func(ctx SpecContext) {
+		Expect(as(bob).Create(ctx, accessToken("ci", ""))).To(Succeed())
+		Expect(as(bob).Patch(ctx, accessToken("ci", ""), annotate(key, "2026-11-24T09:00:00Z"))).To(Succeed())
+		Expect(as(bob).Patch(ctx, accessToken("ci", ""), merge(object{"spec": object{"description": "edited"}}))).To(Succeed())
+		Expect(as(bob).Patch(ctx, accessToken("ci", ""), merge(object{"metadata": object{"annotations": object{key: nil}}}))).To(Succeed())
+	})
+})
