@@ -3,66 +3,89 @@ package delivery
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// OwnsData reports whether the manager still owns each of the keys under data
-// by server-side apply. Whoever else writes a key or removes it, takes it from
-// the manager; also with the value that it has, when by apply, both own it. It
-// is false without keys, and where managedFields cannot be read.
+// OwnsData reports whether each of the keys still holds what the manager
+// applied. Whoever else changes or removes a key takes it from the manager. One
+// way of writing does not: an apply of stringData is recorded as just that, and
+// leaves the manager the key under data though its value is gone; so a key that
+// somebody else owns under stringData is not the manager's either. It is false
+// without keys, and where managedFields cannot be read.
 func OwnsData(fields []metav1.ManagedFieldsEntry, manager string, keys []string) bool {
-	owned := &fieldpath.Set{}
-	for _, entry := range fields {
-		if entry.Manager != manager || entry.Operation != metav1.ManagedFieldsOperationApply || entry.Subresource != "" {
-			continue
-		}
-		set, err := decode(entry)
-		if err != nil {
-			return false
-		}
-		owned = owned.Union(set)
+	own, others, err := divide(fields, manager)
+	if err != nil || len(keys) == 0 {
+		return false
 	}
 	for _, key := range keys {
-		if !owned.Has(fieldpath.MakePathOrDie("data", key)) {
+		if !own.Has(path("data", key)) {
 			return false
 		}
+		for _, other := range others {
+			if other.fields.Has(path("stringData", key)) {
+				return false
+			}
+		}
 	}
-	return len(keys) > 0
+	return true
 }
 
-// OthersHold reports whether anybody but the manager keeps something in the
-// Secret: a key, label, annotation or finalizer. It is true where managedFields
-// are missing or cannot be read.
+// OthersHold reports whether anybody keeps something in the Secret that the
+// manager does not own too: a key, label, annotation or finalizer. It is true
+// where managedFields are missing or cannot be read.
 func OthersHold(fields []metav1.ManagedFieldsEntry, manager string) bool {
-	for _, entry := range fields {
-		if entry.Manager == manager {
-			continue
-		}
-		set, err := decode(entry)
-		if err != nil || holds(set, contentPaths) || holds(set, metadataPaths) {
-			return true
-		}
+	own, others, err := divide(fields, manager)
+	if err != nil || len(fields) == 0 {
+		return true
 	}
-	return len(fields) == 0
+	return slices.ContainsFunc(others, func(o holding) bool {
+		rest := o.fields.Difference(own)
+		return holds(rest, contentPaths) || holds(rest, metadataPaths)
+	})
 }
 
-// Foreign returns the names, in order, of those who own keys in the Secret
-// beside the manager.
+// Foreign returns the names, in order, of those who own keys in the Secret that
+// the manager does not own too, as far as managedFields can be read.
 func Foreign(fields []metav1.ManagedFieldsEntry, manager string) []string {
+	own, others, _ := divide(fields, manager) // what is unreadable names nobody
 	var names []string
-	for _, entry := range fields {
-		if entry.Manager == manager {
-			continue
-		}
-		if set, err := decode(entry); err == nil && holds(set, contentPaths) {
-			names = append(names, entry.Manager)
+	for _, o := range others {
+		if holds(o.fields.Difference(own), contentPaths) {
+			names = append(names, o.manager)
 		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// holding is what somebody owns.
+type holding struct {
+	manager string
+	fields  *fieldpath.Set
+}
+
+// divide reads what the manager owns by server-side apply, and what others own
+// in whatever way. The error tells of the entries that cannot be read; the rest
+// is returned beside it. What was written under the manager's name without
+// apply is nobody's.
+func divide(entries []metav1.ManagedFieldsEntry, manager string) (own *fieldpath.Set, others []holding, err error) {
+	own = fieldpath.NewSet()
+	for _, entry := range entries {
+		set, decodeErr := decode(entry)
+		switch {
+		case decodeErr != nil:
+			err = errors.Join(err, decodeErr)
+		case entry.Manager != manager:
+			others = append(others, holding{entry.Manager, set})
+		case entry.Operation == metav1.ManagedFieldsOperationApply && entry.Subresource == "":
+			own = own.Union(set)
+		}
+	}
+	return own, others, err
 }
 
 var (
@@ -89,16 +112,16 @@ func holds(set *fieldpath.Set, paths []fieldpath.Path) bool {
 	})
 }
 
-var errNotFieldsV1 = errors.New("fieldsType is not FieldsV1")
-
 func decode(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
-	set := &fieldpath.Set{}
+	set := fieldpath.NewSet()
 	if entry.FieldsV1 == nil {
 		return set, nil
 	}
 	if entry.FieldsType != "FieldsV1" {
-		return nil, errNotFieldsV1
+		return nil, fmt.Errorf("fields of manager %q have the unknown type %q", entry.Manager, entry.FieldsType)
 	}
-	err := set.FromJSON(bytes.NewReader(entry.FieldsV1.Raw))
-	return set, err
+	if err := set.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+		return nil, fmt.Errorf("read fields of manager %q: %w", entry.Manager, err)
+	}
+	return set, nil
 }

@@ -1,0 +1,164 @@
+package delivery_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/delivery"
+)
+
+const (
+	tokenID   = "abcdefghijklmnop"
+	plaintext = "kat_abcdefghijklmnop_0000000000000000000000000000000000000000000000000"
+)
+
+var formats = []v1alpha1.SecretFormat{
+	v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatBasicAuth,
+	v1alpha1.SecretFormatDockerConfigJSON, v1alpha1.SecretFormatNetrc,
+}
+
+func TestContentOfEachFormat(t *testing.T) {
+	servers := []string{"registry.example.com:5000", "git.example.com", "git.example.com"}
+	auth := base64.StdEncoding.EncodeToString([]byte(tokenID + ":" + plaintext))
+	entry := fmt.Sprintf(`{"username":%q,"password":%q,"auth":%q}`, tokenID, plaintext, auth)
+	for _, c := range []struct {
+		name   string
+		format v1alpha1.SecretFormat
+		typ    corev1.SecretType
+		want   map[string]string
+		empty  map[string]string
+	}{
+		{"an absent format is Opaque", "", "Opaque", map[string]string{"token": plaintext}, nil},
+		{"Opaque has the token alone", v1alpha1.SecretFormatOpaque, "Opaque", map[string]string{"token": plaintext}, nil},
+		{
+			"BasicAuth has the token ID as user name", v1alpha1.SecretFormatBasicAuth, "kubernetes.io/basic-auth",
+			map[string]string{"username": tokenID, "password": plaintext},
+			map[string]string{"username": ""},
+		},
+		{
+			"DockerConfigJson has an entry for each server, with its port", v1alpha1.SecretFormatDockerConfigJSON, "kubernetes.io/dockerconfigjson",
+			map[string]string{".dockerconfigjson": `{"auths":{"git.example.com":` + entry + `,"registry.example.com:5000":` + entry + `}}`},
+			map[string]string{".dockerconfigjson": `{"auths":{}}`},
+		},
+		{
+			"Netrc has a line for each host, without its port", v1alpha1.SecretFormatNetrc, "Opaque",
+			map[string]string{".netrc": "machine git.example.com login " + tokenID + " password " + plaintext + "\n" +
+				"machine registry.example.com login " + tokenID + " password " + plaintext + "\n"},
+			nil,
+		},
+		{"an unknown format has nothing", "Kubeconfig", "Opaque", nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := delivery.SecretType(c.format); got != c.typ {
+				t.Errorf("type is %s, want %s", got, c.typ)
+			}
+			data := delivery.Data(v1alpha1.SecretTemplate{Format: c.format, Servers: servers}, tokenID, plaintext)
+			if diff := cmp.Diff(c.want, texts(data)); diff != "" {
+				t.Errorf("data (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.empty, texts(delivery.EmptyData(c.format))); diff != "" {
+				t.Errorf("empty data (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func texts(data map[string][]byte) map[string]string {
+	if data == nil {
+		return nil
+	}
+	out := map[string]string{}
+	for key, value := range data {
+		out[key] = string(value)
+	}
+	return out
+}
+
+func TestKeysAreThoseOfTheData(t *testing.T) {
+	for _, format := range append(formats, "", "Kubeconfig") {
+		data := delivery.Data(v1alpha1.SecretTemplate{Format: format, Servers: []string{"git.example.com"}}, tokenID, plaintext)
+		keys := slices.Sorted(maps.Keys(data))
+		if diff := cmp.Diff(keys, slices.Sorted(slices.Values(delivery.Keys(format)))); diff != "" {
+			t.Errorf("keys of %q (-data +keys):\n%s", format, diff)
+		}
+		for key := range delivery.EmptyData(format) {
+			if !slices.Contains(keys, key) {
+				t.Errorf("the empty form of %q has the key %s, which is not one of %v", format, key, keys)
+			}
+		}
+	}
+}
+
+// TestDockerConfigReadsAsKubernetesReadsIt decodes an entry as the kubelet and
+// docker do, both of which go by auth where it is there.
+func TestDockerConfigReadsAsKubernetesReadsIt(t *testing.T) {
+	template := v1alpha1.SecretTemplate{Format: v1alpha1.SecretFormatDockerConfigJSON, Servers: []string{"registry.example.com:5000"}}
+	data := delivery.Data(template, tokenID, plaintext)[corev1.DockerConfigJsonKey]
+	var config struct {
+		Auths map[string]struct{ Username, Password, Email, Auth string }
+	}
+	if err := json.Unmarshal(data, &config); err != nil {
+		t.Fatal(err)
+	}
+	entry := config.Auths["registry.example.com:5000"]
+	decoded, err := base64.StdEncoding.DecodeString(entry.Auth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, password, _ := strings.Cut(string(decoded), ":")
+	if user != tokenID || password != plaintext || entry.Username != user || entry.Password != password {
+		t.Errorf("user name and password read as %q and %q, and by auth as %q and %q", entry.Username, entry.Password, user, password)
+	}
+}
+
+// TestGitSignsInWithTheNetrc runs git against a server on a port of its own: an
+// entry that named the port would not be found.
+func TestGitSignsInWithTheNetrc(t *testing.T) {
+	signedIn := make(chan [2]string, 16)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, ok := r.BasicAuth(); ok {
+			signedIn <- [2]string{user, password}
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	template := v1alpha1.SecretTemplate{Format: v1alpha1.SecretFormatNetrc, Servers: []string{"a.example.com", host, "z.example.com:8443"}}
+	home := t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, ".netrc"), delivery.Data(template, tokenID, plaintext)[delivery.KeyNetrc], 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	git := exec.CommandContext(t.Context(), "git", "ls-remote", server.URL+"/shop.git")
+	git.Dir = home
+	git.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0", "NO_PROXY=*"}
+	output, err := git.CombinedOutput()
+	if err == nil {
+		t.Error("git found a repository where there is none")
+	}
+	select {
+	case got := <-signedIn:
+		if got != [2]string{tokenID, plaintext} {
+			t.Errorf("git signed in as %q", got)
+		}
+	default:
+		t.Errorf("git did not sign in: %s", output)
+	}
+}
