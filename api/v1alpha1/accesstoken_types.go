@@ -189,7 +189,7 @@ const (
 	SecretFormatBasicAuth SecretFormat = "BasicAuth"
 	// SecretFormatDockerConfigJSON: type kubernetes.io/dockerconfigjson, key
 	// .dockerconfigjson, good as an imagePullSecret for spec.secret.servers.
-	SecretFormatDockerConfigJSON SecretFormat = "DockerConfigJson"
+	SecretFormatDockerConfigJSON SecretFormat = "DockerConfigJson" //nolint:gosec // the name of a format
 	// SecretFormatNetrc: type Opaque, key .netrc, for git and curl at
 	// spec.secret.servers.
 	SecretFormatNetrc SecretFormat = "Netrc"

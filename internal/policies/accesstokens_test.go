@@ -183,7 +183,7 @@ var _ = Describe("A request to rotate", func() {
 	)
 
 	DescribeTable("is refused when it is no instant", func(ctx SpecContext, value string) {
-		message := `annotation accesstoken.dev/rotate-requested-at: "` + value + `" is not an instant in UTC such as 2026-11-24T09:00:00Z: use "$(date -u +%Y-%m-%dT%H:%M:%SZ)"`
+		message := `bob set annotation accesstoken.dev/rotate-requested-at to "` + value + `", which is not an instant in UTC such as 2026-11-24T09:00:00Z: use "$(date -u +%Y-%m-%dT%H:%M:%SZ)"`
 		Expect(as(bob).Create(ctx, accessToken("ci", ""))).To(Succeed())
 		Expect(as(bob).Patch(ctx, accessToken("ci", ""), annotate(key, value))).To(beForbiddenBy("accesstoken-rotate-requested-at", message))
 		created := accessToken("other", "")

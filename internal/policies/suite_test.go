@@ -3,6 +3,7 @@ package policies_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/yaml"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
@@ -43,6 +45,7 @@ func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 
 func TestPolicies(t *testing.T) {
 	RegisterFailHandler(Fail)
+	log.SetLogger(GinkgoLogr)
 	SetDefaultEventuallyTimeout(timeoutShort)
 	SetDefaultEventuallyPollingInterval(poll)
 	RunSpecs(t, "Policies")
@@ -100,34 +103,53 @@ func grant(ctx context.Context) {
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: user}},
 		})).To(Succeed())
+		// The authorizer reads roles from a watch.
+		Eventually(ctx, func() bool { return may(ctx, user, "create", "accesstokens", "", namespace) }).Should(BeTrue())
 	}
 }
 
-func newClient(config *rest.Config) client.Client {
+// clients keeps one client for each user, since making one asks the API server
+// for all that it serves.
+var clients = map[string]client.Client{}
+
+func clientOf(user string, config func() *rest.Config) client.Client {
 	GinkgoHelper()
-	scheme := runtime.NewScheme()
-	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
-	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	c, err := client.New(config, client.Options{Scheme: scheme})
-	Expect(err).NotTo(HaveOccurred())
-	return c
+	if clients[user] == nil {
+		scheme := runtime.NewScheme()
+		Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+		Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+		c, err := client.New(config(), client.Options{Scheme: scheme})
+		Expect(err).NotTo(HaveOccurred())
+		clients[user] = c
+	}
+	return clients[user]
 }
 
 // admin is a client of an administrator of the cluster.
-func admin() client.Client { return newClient(testenv.Config(GinkgoT())) }
+func admin() client.Client {
+	GinkgoHelper()
+	return clientOf("admin", func() *rest.Config { return testenv.Config(GinkgoT()) })
+}
 
 // manager is a client with the manager's own account.
-func manager() client.Client { return newClient(testenv.ManagerConfig(GinkgoT())) }
+func manager() client.Client {
+	GinkgoHelper()
+	return clientOf("manager", func() *rest.Config { return testenv.ManagerConfig(GinkgoT()) })
+}
 
 // as is a client of that user.
 func as(user string, groups ...string) client.Client {
+	GinkgoHelper()
 	return asUser(rest.ImpersonationConfig{UserName: user, Groups: append(groups, "system:authenticated")})
 }
 
 func asUser(user rest.ImpersonationConfig) client.Client {
-	config := testenv.Config(GinkgoT())
-	config.Impersonate = user
-	return newClient(config)
+	GinkgoHelper()
+	return clientOf(fmt.Sprintf("%+v", user), func() *rest.Config {
+		config := testenv.Config(GinkgoT())
+		config.Impersonate = user
+		return config
+	})
 }
 
 func parse[T any](text string) T {

@@ -1,0 +1,79 @@
+package policies_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+)
+
+var _ = Describe("Samples", func() {
+	It("are all applied, in the form that they say", func(ctx SpecContext) {
+		files, err := filepath.Glob(filepath.Join(configFolder("samples"), "*.yaml"))
+		Expect(err).NotTo(HaveOccurred())
+		formats := map[v1alpha1.SecretFormat]bool{}
+		for _, file := range files {
+			if filepath.Base(file) == "kustomization.yaml" {
+				continue
+			}
+			content, err := os.ReadFile(file)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(string(content)).To(HavePrefix("# "), "%s says what it is for", file)
+			for _, o := range split(content) {
+				o.SetNamespace(namespace)
+				applied := client.ApplyConfigurationFromUnstructured(o)
+				Expect(admin().Apply(ctx, applied, client.FieldOwner("kubectl"))).To(Succeed(), "%s in %s", o.GetName(), file)
+				if o.GetKind() == "AccessToken" {
+					formats[formatOf(o)] = true
+				}
+			}
+		}
+		Expect(formats).To(HaveLen(4), "a sample for each format")
+	})
+
+	It("are all in the kustomization", func(ctx SpecContext) {
+		files, err := os.ReadDir(configFolder("samples"))
+		Expect(err).NotTo(HaveOccurred())
+		tokens := 0
+		for _, o := range render(ctx, configFolder("samples")) {
+			if o.GetKind() == "AccessToken" {
+				tokens++
+			}
+		}
+		Expect(tokens).To(Equal(len(files) - 1))
+	})
+
+	It("give the rights of a token to its own principal", func(ctx SpecContext) {
+		principal := regexp.MustCompile("^" + v1alpha1.PrincipalPrefix + "default:(.+)$")
+		objects := render(ctx, configFolder("samples"))
+		for _, o := range objects {
+			if o.GetKind() != "RoleBinding" {
+				continue
+			}
+			var binding rbacv1.RoleBinding
+			Expect(runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &binding)).To(Succeed())
+			name := principal.FindStringSubmatch(binding.Subjects[0].Name)
+			Expect(name).NotTo(BeNil(), binding.Subjects[0].Name)
+			token := find(objects, "AccessToken", name[1])
+			Expect(field(token, "spec", "audiences")).To(ConsistOf("kubernetes"), "or the API server would refuse it")
+		}
+	})
+})
+
+func formatOf(token *unstructured.Unstructured) v1alpha1.SecretFormat {
+	GinkgoHelper()
+	format, _, err := unstructured.NestedString(token.Object, "spec", "secret", "format")
+	Expect(err).NotTo(HaveOccurred())
+	if format == "" {
+		return v1alpha1.SecretFormatOpaque
+	}
+	return v1alpha1.SecretFormat(format)
+}
