@@ -113,7 +113,7 @@ func (p *pass) readSecret(ctx context.Context, read getFunc, name string) (*life
 	key := client.ObjectKey{Namespace: p.token.Namespace, Name: name}
 	if err := read(ctx, key, metadata); err != nil {
 		if apierrors.IsNotFound(err) {
-			return nil, nil //nolint:nilnil // absent is an ordinary observation
+			return nil, nil
 		}
 		return nil, fmt.Errorf("read metadata of Secret %s: %w", key, err)
 	}

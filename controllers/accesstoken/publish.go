@@ -267,7 +267,7 @@ func (p *pass) applySecret(ctx context.Context, content secretContent, resourceV
 	metadata := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: content.template.Name, Namespace: p.token.Namespace}}
 	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 	if err := p.Client.Patch(ctx, metadata, client.RawPatch(types.ApplyPatchType, body), client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
-		return lifecycle.Secret{}, err //nolint:wrapcheck // callers say what was written
+		return lifecycle.Secret{}, err
 	}
 	return describeSecret(metadata, p.token), nil
 }

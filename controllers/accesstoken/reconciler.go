@@ -104,8 +104,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	state, err := pass.run(ctx, r.Clock.Now())
 	if state != nil && !errors.Is(err, errGone) && !apierrors.HasStatusCause(err, namespaceTerminating) {
 		if statusErr := pass.persist(ctx, state, err); statusErr != nil {
-			// %v on purpose: whatever ended the pass, this write has to be retried.
-			err = fmt.Errorf("write status (the pass ended with: %v): %w", err, statusErr)
+			// What ended the pass is text here: whatever its class, this write has
+			// to be retried.
+			err = fmt.Errorf("write status (the pass ended with: %s): %w", fmt.Sprint(err), statusErr)
 		}
 	}
 	return r.settle(pass, state, err)

@@ -58,8 +58,6 @@ type world struct {
 	// held are the IDs of tokens that were seen in a Secret: somebody may have
 	// read them.
 	held map[string]bool
-	// created are the names of records that were made, in order.
-	created []string
 }
 
 // newWorld makes a namespace and keys; the clock shows the time that the API
@@ -67,12 +65,14 @@ type world struct {
 func newWorld(ctx context.Context) *world {
 	w := &world{
 		namespace: testenv.Namespace(ginkgo.GinkgoT()),
-		clock:     clocktesting.NewFakePassiveClock(time.Now().Truncate(time.Second)),
 		ring:      keys.NewRing(),
 		events:    events.NewFakeRecorder(1000),
 		tolerance: anyTime,
 		held:      map[string]bool{},
 	}
+	namespace := &corev1.Namespace{}
+	gomega.Expect(admin.Get(ctx, client.ObjectKey{Name: w.namespace}, namespace)).To(gomega.Succeed())
+	w.clock = clocktesting.NewFakePassiveClock(namespace.CreationTimestamp.Time)
 	w.key = client.ObjectKey{Namespace: w.namespace, Name: "deploy"}
 	w.keeper = &keys.Keeper{
 		Live: admin, Namespace: w.namespace, Ring: w.ring, Clock: w.clock, Random: rand.Reader,

@@ -39,7 +39,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	if errors.Is(err, keys.ErrLost) {
 		return ctrl.Result{RequeueAfter: lostRetry}, nil
 	}
-	return ctrl.Result{RequeueAfter: next}, err //nolint:wrapcheck // the keeper says what it did
+	return ctrl.Result{RequeueAfter: next}, err
 }
 
 // SetupWithManager registers the controller. The cache holds the key Secret and

@@ -21,7 +21,7 @@ const (
 
 	// SecretController finds the Secrets (as metadata) that one AccessToken
 	// controls, by its UID.
-	SecretController = "metadata.ownerReferences.uid"
+	SecretController = "metadata.ownerReferences.uid" //nolint:gosec // a field path
 )
 
 // Setup registers every index.

@@ -88,7 +88,7 @@ func (e *encoder) text(t tag, value string) {
 // number writes eight bytes, big-endian, two's complement.
 func (e *encoder) number(t tag, value int64) {
 	e.out = append(e.out, byte(t), 0, 0, 0, 8)
-	e.out = binary.BigEndian.AppendUint64(e.out, uint64(value))
+	e.out = binary.BigEndian.AppendUint64(e.out, uint64(value)) //nolint:gosec // two's complement, as documented
 }
 
 // instant writes the seconds since 1970-01-01T00:00:00Z as a number.
@@ -121,17 +121,17 @@ func list[T ~string](e *encoder, t tag, items []T) {
 	}
 	e.out = append(e.out, byte(t), 0, 0, 0, 0)
 	start := len(e.out)
-	e.out = binary.BigEndian.AppendUint32(e.out, uint32(len(items)))
+	e.out = binary.BigEndian.AppendUint32(e.out, uint32(len(items))) //nolint:gosec // objects are far below 4 GiB
 	for _, item := range items {
 		e.out = appendCounted(e.out, string(item))
 	}
-	binary.BigEndian.PutUint32(e.out[start-4:], uint32(len(e.out)-start))
+	binary.BigEndian.PutUint32(e.out[start-4:], uint32(len(e.out)-start)) //nolint:gosec // objects are far below 4 GiB
 }
 
 // appendCounted appends a length and the text. An object of the API server is
 // at most a few megabytes, so that no length comes near four bytes.
 func appendCounted(out []byte, text string) []byte {
-	out = binary.BigEndian.AppendUint32(out, uint32(len(text)))
+	out = binary.BigEndian.AppendUint32(out, uint32(len(text))) //nolint:gosec // objects are far below 4 GiB
 	return append(out, text...)
 }
 
