@@ -3,7 +3,7 @@
 set -euo pipefail
 
 missing=()
-for program in git curl; do
+for program in git curl skopeo; do
   command -v "$program" >/dev/null || missing+=("$program")
 done
 if [[ ${#missing[@]} -eq 0 ]]; then
