@@ -1,11 +1,13 @@
 package policies_test
 
 import (
+	"context"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,20 +30,34 @@ var _ = Describe("Who created an AccessToken", func() {
 	}
 	bobWithUID := rest.ImpersonationConfig{UserName: bob, UID: "b-1", Groups: []string{"system:authenticated"}}
 
-	It("is written on it, whatever its manifest says", func(ctx SpecContext) {
+	It("is what is written on it, whatever its manifest says", func(ctx SpecContext) {
 		Expect(as(bob).Create(ctx, accessToken("created", ""))).To(Succeed())
-		Expect(creator(ctx, "created")).To(Equal("bob/"))
-		Expect(asUser(bobWithUID).Create(ctx, claiming("claimed", "root"))).To(Succeed())
-		Expect(creator(ctx, "claimed")).To(Equal("bob/b-1"))
 		applied := client.ApplyConfigurationFromUnstructured(claiming("applied", "root"))
-		Expect(as(bob).Apply(ctx, applied, client.FieldOwner("kubectl"))).To(Succeed())
+		claimed := asUser(bobWithUID).Create(ctx, claiming("claimed", "root"))
+		forced := as(bob).Apply(ctx, applied, client.FieldOwner("kubectl"))
+		if !stamped(ctx) {
+			Expect(creator(ctx, "created")).To(Equal("/"))
+			Expect(claimed).To(beForbiddenBy("accesstoken-creator", "bob cannot write another name there, remove them"))
+			Expect(forced).To(beForbiddenBy("accesstoken-creator"))
+			return
+		}
+		Expect(creator(ctx, "created")).To(Equal("bob/"))
+		Expect(claimed).NotTo(HaveOccurred())
+		Expect(creator(ctx, "claimed")).To(Equal("bob/b-1"))
+		Expect(forced).NotTo(HaveOccurred())
 		Expect(creator(ctx, "applied")).To(Equal("bob/"))
 	})
 
 	DescribeTable("stays", func(ctx SpecContext, edit func(SpecContext) error) {
 		Expect(as(bob).Create(ctx, accessToken("ci", ""))).To(Succeed())
-		Expect(edit(ctx)).To(Succeed())
-		Expect(creator(ctx, "ci")).To(Equal("bob/"))
+		before := creator(ctx, "ci")
+		err := edit(ctx)
+		if stamped(ctx) {
+			Expect(err).NotTo(HaveOccurred(), "what was there is put back, so that every manifest applies")
+		} else {
+			Expect(err).To(Or(Succeed(), beForbiddenBy("accesstoken-creator")))
+		}
+		Expect(creator(ctx, "ci")).To(Equal(before))
 	},
 		Entry("when somebody writes another name", func(ctx SpecContext) error {
 			return as(eve).Patch(ctx, accessToken("ci", ""), annotate(v1alpha1.AnnotationCreatedBy, eve))
@@ -68,23 +84,8 @@ var _ = Describe("Who created an AccessToken", func() {
 	)
 
 	It("cannot be claimed where nothing is written", func(ctx SpecContext) {
-		// Only the checking half of the policy is on clusters before 1.36; here
-		// the other half is passed by as it is there, by switching it off.
-		binding := &unstructured.Unstructured{}
-		binding.SetAPIVersion("admissionregistration.k8s.io/v1")
-		binding.SetKind("MutatingAdmissionPolicyBinding")
-		Expect(admin().Get(ctx, client.ObjectKey{Name: "accesstoken-creator-stamp.accesstoken.dev"}, binding)).To(Succeed())
-		Expect(admin().Delete(ctx, binding)).To(Succeed())
-		restored := binding.DeepCopy()
-		restored.SetResourceVersion("")
-		DeferCleanup(func(ctx SpecContext) {
-			Expect(admin().Create(ctx, restored)).To(Succeed())
-			Eventually(ctx, func(g Gomega) {
-				token := accessToken("probe", "")
-				g.Expect(as(bob).Create(ctx, token, client.DryRunAll)).To(Succeed())
-				g.Expect(token.GetAnnotations()).To(HaveKey(v1alpha1.AnnotationCreatedBy))
-			}).Should(Succeed())
-		})
+		// Only the checking half of the policy is on clusters before 1.36.
+		switchStampOff(ctx)
 		Eventually(ctx, func() error { return as(bob).Create(ctx, claiming("ci", eve), client.DryRunAll) }).
 			Should(beForbiddenBy("accesstoken-creator", "bob cannot write another name there, remove them"))
 
@@ -106,6 +107,52 @@ var _ = Describe("Who created an AccessToken", func() {
 		Expect(as(eve).Patch(ctx, accessToken("own", ""), merge(object{"spec": object{"description": "edited"}}))).To(Succeed())
 	})
 })
+
+func stampBinding() *unstructured.Unstructured {
+	binding := &unstructured.Unstructured{}
+	binding.SetAPIVersion("admissionregistration.k8s.io/v1")
+	binding.SetKind("MutatingAdmissionPolicyBinding")
+	binding.SetName("accesstoken-creator-stamp.accesstoken.dev")
+	return binding
+}
+
+// stamped is whether the creator of an AccessToken is written on it, as it is
+// from Kubernetes 1.36 on.
+func stamped(ctx context.Context) bool {
+	GinkgoHelper()
+	err := admin().Get(ctx, client.ObjectKeyFromObject(stampBinding()), stampBinding())
+	if meta.IsNoMatchError(err) {
+		return false
+	}
+	Expect(err).NotTo(HaveOccurred())
+	return true
+}
+
+// waitForStamp returns when the creator is written.
+func waitForStamp(ctx context.Context) {
+	GinkgoHelper()
+	Eventually(ctx, func(g Gomega) {
+		token := accessToken("probe", "")
+		g.Expect(as(bob).Create(ctx, token, client.DryRunAll)).To(Succeed())
+		g.Expect(token.GetAnnotations()).To(HaveKey(v1alpha1.AnnotationCreatedBy))
+	}).Should(Succeed())
+}
+
+// switchStampOff makes this cluster one before 1.36, until the test ends.
+func switchStampOff(ctx context.Context) {
+	GinkgoHelper()
+	if !stamped(ctx) {
+		return
+	}
+	binding := stampBinding()
+	Expect(admin().Get(ctx, client.ObjectKeyFromObject(binding), binding)).To(Succeed())
+	Expect(admin().Delete(ctx, binding)).To(Succeed())
+	binding.SetResourceVersion("")
+	DeferCleanup(func(ctx SpecContext) {
+		Expect(admin().Create(ctx, binding)).To(Succeed())
+		waitForStamp(ctx)
+	})
+}
 
 var _ = Describe("A token without an end", func() {
 	grantNever := func(ctx SpecContext) {

@@ -55,7 +55,7 @@ func (s secret) apply(ctx context.Context) (*corev1.Secret, error) {
 	body, err := json.Marshal(s.object())
 	Expect(err).NotTo(HaveOccurred())
 	live := s.object()
-	err = manager().Patch(ctx, live, client.RawPatch(types.ApplyPatchType, body), //nolint:staticcheck // the bytes are what matters here
+	err = manager().Patch(ctx, live, client.RawPatch(types.ApplyPatchType, body),
 		client.FieldOwner("accesstoken-manager"), client.ForceOwnership)
 	return live, err
 }

@@ -113,7 +113,7 @@ var _ = Describe("A record", func() {
 		again.Spec, again.Labels = live.Spec, live.Labels
 		refusal := beForbiddenBy("accesstoken-records", onlyOperator+"tokenrecords, and eve does not")
 		Expect(as(eve).Create(ctx, again)).To(refusal)
-		Expect(as(eve).Patch(ctx, tokenRecord(name), client.RawPatch(types.ApplyPatchType, //nolint:staticcheck // the raw form is what an attacker sends
+		Expect(as(eve).Patch(ctx, tokenRecord(name), client.RawPatch(types.ApplyPatchType,
 			[]byte(`{"apiVersion":"accesstoken.dev/v1alpha1","kind":"TokenRecord","metadata":{"name":"`+name+`"},"spec":{"origin":"Declared","subject":{"kind":"AccessToken","name":"x"},"issuedAt":"2026-11-24T09:00:00Z","keyID":"k1","hash":"`+again.Spec.Hash+`","seal":"`+again.Spec.Seal+`"}}`)),
 			client.FieldOwner("eve"))).To(refusal)
 

@@ -130,6 +130,12 @@ var _ = Describe("config", func() {
 		Expect(kinds(render(ctx, with))).To(ContainElements("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "Deployment"))
 	})
 
+	It("dev is dev-1.34 with that component", func(ctx SpecContext) {
+		older := kinds(render(ctx, configFolder("dev-1.34")))
+		Expect(older).NotTo(ContainElement(HavePrefix("Mutating")))
+		Expect(kinds(render(ctx, configFolder("dev")))).To(ConsistOf(append(older, "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")))
+	})
+
 	It("default is taken whole by the API server", func(ctx SpecContext) {
 		_, err := testenv.ControlPlane(GinkgoT()).Kubectl(ctx, "apply", "-k", configFolder("default"), "--server-side", "--force-conflicts", "--dry-run=server")
 		Expect(err).NotTo(HaveOccurred())
@@ -213,7 +219,7 @@ func maxAgeRules(crd *unstructured.Unstructured) []map[string]any {
 	Expect(err).NotTo(HaveOccurred())
 	var parsed []map[string]any
 	for _, rule := range rules {
-		parsed = append(parsed, rule.(map[string]any)) //nolint:forcetypeassert // a panic fails the test
+		parsed = append(parsed, rule.(map[string]any))
 	}
 	return parsed
 }
