@@ -39,7 +39,7 @@ func parseOptions(arguments []string, environment func(string) string, output io
 	}
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
 	flags.SetOutput(output)
-	flags.StringVar(&o.kubeconfig, "kubeconfig", environment("KUBECONFIG"), "kubeconfig to reach the cluster with; empty means the account of the pod")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig to reach the cluster with; empty means the one that kubectl would use, or the account of the pod")
 	flags.StringVar(&o.namespace, "namespace", o.namespace, "namespace of the operator itself, for its key Secret and Lease (default from POD_NAMESPACE)")
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics endpoint, 0 for none")
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", true, "serve metrics over TLS and to those only whom RBAC allows get on /metrics")
@@ -52,7 +52,7 @@ func parseOptions(arguments []string, environment func(string) string, output io
 	flags.StringVar(&o.pprofAddress, "pprof-bind-address", "", "address of the profiler, for development; empty means none")
 	flags.BoolVar(&o.showVersionAndEnd, "version", false, "print the version and end")
 	if err := flags.Parse(arguments); err != nil {
-		return o, err //nolint:wrapcheck // the flag package says which flag
+		return o, err
 	}
 	return o, o.validate(flags.Args())
 }

@@ -10,9 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/selection"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -29,9 +27,9 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/controllers"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/accesstoken"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/key"
-	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrecord"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/canary"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/clockoffset"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
@@ -49,7 +47,7 @@ func run(ctx context.Context, o options, log logr.Logger) error {
 			return fmt.Errorf("build scheme: %w", err)
 		}
 	}
-	cfg, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
+	cfg, err := clusterConfig(o.kubeconfig)
 	if err != nil {
 		return fmt.Errorf("read cluster address and credentials: %w", err)
 	}
@@ -71,7 +69,7 @@ func run(ctx context.Context, o options, log logr.Logger) error {
 		return err
 	}
 	if err := index.Setup(ctx, mgr.GetFieldIndexer()); err != nil {
-		return err //nolint:wrapcheck // the package says what it did
+		return err
 	}
 	ring, reopen, err := setUpKeys(mgr, cfg, live, o, log)
 	if err != nil {
@@ -80,20 +78,27 @@ func run(ctx context.Context, o options, log logr.Logger) error {
 	if err := setUpControllers(mgr, live, ring, reopen, clusterID, o); err != nil {
 		return err
 	}
-	if err := setUpChecks(mgr, live, ring, meter, log); err != nil {
+	if err := setUpChecks(mgr, live, ring, meter, o.namespace, log); err != nil {
 		return err
 	}
 	log.Info("starting", "version", version(), "namespace", o.namespace, "workers", o.workers)
-	return mgr.Start(ctx) //nolint:wrapcheck // the manager says what ended
+	return mgr.Start(ctx)
+}
+
+// clusterConfig reads the kubeconfig of this path; of an empty one, whatever
+// kubectl would read, and in a pod without such a file the account of the pod.
+func clusterConfig(path string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = path
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 }
 
 func managerOptions(o options, scheme *runtime.Scheme, log logr.Logger) ctrl.Options {
-	readYourWrites := true
 	m := ctrl.Options{
 		Scheme: scheme,
 		Logger: log,
-		Cache:  cacheOptions(),
-		Client: client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: &readYourWrites}},
+		Cache:  controllers.CacheOptions(),
+		Client: controllers.ClientOptions(),
 		Metrics: metricsserver.Options{
 			BindAddress: o.metricsAddress, SecureServing: o.metricsSecure,
 		},
@@ -110,30 +115,6 @@ func managerOptions(o options, scheme *runtime.Scheme, log logr.Logger) ctrl.Opt
 		m.Metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	return m
-}
-
-// cacheOptions keep memory small: Secrets are watched as metadata only, and
-// only those that the operator labelled; of the rest, what nobody reads is
-// dropped on arrival. The managedFields of Secrets stay: they show who wrote
-// what.
-func cacheOptions() cache.Options {
-	labelled, err := labels.NewRequirement(v1alpha1.LabelAccessToken, selection.Exists, nil)
-	if err != nil {
-		panic(err) // the label is a constant
-	}
-	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Secret{}:        {Label: labels.NewSelector().Add(*labelled)},
-		&v1alpha1.AccessToken{}: {Transform: dropUnread},
-		&v1alpha1.TokenRecord{}: {Transform: dropUnread},
-	}}
-}
-
-func dropUnread(object any) (any, error) {
-	if metadata, ok := object.(client.Object); ok {
-		metadata.SetManagedFields(nil)
-		delete(metadata.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
-	}
-	return object, nil
 }
 
 // readClusterID is what seals records to this cluster.
@@ -182,7 +163,7 @@ func setUpKeys(mgr ctrl.Manager, cfg *rest.Config, live client.Client, o options
 		return nil, nil, fmt.Errorf("watch the key Secret: %w", err)
 	}
 	if err := (&key.Reconciler{Keeper: keeper}).SetupWithManager(mgr, secrets.GetCache()); err != nil {
-		return nil, nil, err //nolint:wrapcheck // it says which controller
+		return nil, nil, err
 	}
 	return keeper.Ring, reopen, nil
 }
@@ -206,23 +187,17 @@ func setUpControllers(mgr ctrl.Manager, live client.Client, ring *keys.Ring, reo
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	tokens := accesstoken.New(accesstoken.Options{
-		Client: mgr.GetClient(), Live: live, Keys: ring, ClusterID: clusterID,
-		Recorder: mgr.GetEventRecorder(accesstoken.Name), Metrics: counters,
-		Random: rand.Reader, Clock: clock.RealClock{},
+	if err := ctrlmetrics.Registry.Register(metrics.NewTokens(mgr.GetCache())); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return controllers.Setup(mgr, controllers.Options{
+		Live: live, Keys: ring, Reopen: reopen, ClusterID: clusterID,
+		Workers: o.workers, Retention: o.retention, Metrics: counters, Clock: clock.RealClock{},
 	})
-	if err := tokens.SetupWithManager(mgr, o.workers, reopen); err != nil {
-		return err //nolint:wrapcheck // it says which controller
-	}
-	records := &tokenrecord.Reconciler{Client: mgr.GetClient(), Live: live, Retention: o.retention, Clock: clock.RealClock{}}
-	if err := records.SetupWithManager(mgr); err != nil {
-		return err //nolint:wrapcheck // it says which controller
-	}
-	return ctrlmetrics.Registry.Register(metrics.NewTokens(mgr.GetCache())) //nolint:wrapcheck // it names the metric
 }
 
-func setUpChecks(mgr ctrl.Manager, live client.Client, ring *keys.Ring, meter *clockoffset.Meter, log logr.Logger) error {
-	policies := canary.New(live, clock.RealClock{}, log.WithName("canary"))
+func setUpChecks(mgr ctrl.Manager, live client.Client, ring *keys.Ring, meter *clockoffset.Meter, namespace string, log logr.Logger) error {
+	policies := canary.New(live, namespace, clock.RealClock{}, log.WithName("canary"))
 	if err := mgr.Add(policies); err != nil {
 		return fmt.Errorf("add the canary: %w", err)
 	}

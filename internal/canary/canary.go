@@ -20,10 +20,7 @@ import (
 )
 
 const (
-	// namespace is where the canaries are tried. It is the one namespace that
-	// every cluster has and that nobody can delete.
-	namespace = metav1.NamespaceDefault
-	name      = "accesstoken-canary"
+	name = "accesstoken-canary"
 
 	interval = time.Minute
 	retry    = time.Second
@@ -34,19 +31,30 @@ const (
 
 // Canary tries what the policies have to refuse, once a minute.
 type Canary struct {
-	live    client.Client
-	clock   clock.WithTicker
-	log     logr.Logger
-	verdict atomic.Pointer[error]
+	live      client.Client
+	namespace string
+	clock     clock.WithTicker
+	log       logr.Logger
+	verdict   atomic.Pointer[error]
 }
 
 // New makes a canary that writes with live, which goes to the API server
-// without a cache.
-func New(live client.Client, ticker clock.WithTicker, log logr.Logger) *Canary {
-	c := &Canary{live: client.NewDryRunClient(live), clock: ticker, log: log}
+// without a cache. Own is the operator's namespace, in which its account is not
+// bound.
+func New(live client.Client, own string, ticker clock.WithTicker, log logr.Logger) *Canary {
+	c := &Canary{live: client.NewDryRunClient(live), namespace: elsewhere(own), clock: ticker, log: log}
 	pending := fmt.Errorf("the admission policies were not tried yet")
 	c.verdict.Store(&pending)
 	return c
+}
+
+// elsewhere is a namespace that every cluster has, that nobody can delete, and
+// that is not the operator's own.
+func elsewhere(own string) string {
+	if own == metav1.NamespaceDefault {
+		return metav1.NamespaceSystem
+	}
+	return metav1.NamespaceDefault
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: a standby proves
@@ -74,22 +82,22 @@ func (c *Canary) Check(*http.Request) error { return *c.verdict.Load() }
 // Try tries both policies now.
 func (c *Canary) Try(ctx context.Context) error {
 	err := c.try(ctx)
-	if before := *c.verdict.Swap(&err); (before == nil) != (err == nil) {
-		if err != nil {
-			c.log.Error(err, "not ready")
-		} else {
-			c.log.Info("the admission policies are in force")
-		}
+	before := *c.verdict.Swap(&err)
+	switch {
+	case err == nil && before != nil:
+		c.log.Info("the admission policies are in force")
+	case err != nil && ctx.Err() == nil && (before == nil || before.Error() != err.Error()):
+		c.log.Error(err, "not ready")
 	}
 	return err
 }
 
 func (c *Canary) try(ctx context.Context) error {
-	unowned := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}}
+	unowned := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: c.namespace}}
 	if err := refused(c.live.Create(ctx, unowned), policySecrets, "a Secret that no AccessToken controls"); err != nil {
 		return err
 	}
-	return refused(c.live.Create(ctx, canaryRecord()), policyRecords, "a TokenRecord that is a canary")
+	return refused(c.live.Create(ctx, canaryRecord(c.namespace)), policyRecords, "a TokenRecord that is a canary")
 }
 
 // refused says nothing when the policy forbade what it has to forbid. The API
@@ -105,7 +113,7 @@ func refused(err error, policy, what string) error {
 	return fmt.Errorf("try the admission policy %s: %w", policy, err)
 }
 
-func canaryRecord() *v1alpha1.TokenRecord {
+func canaryRecord(namespace string) *v1alpha1.TokenRecord {
 	now := v1alpha1.NewTimestamp(time.Unix(0, 0))
 	return &v1alpha1.TokenRecord{
 		ObjectMeta: metav1.ObjectMeta{

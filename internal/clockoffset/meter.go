@@ -52,7 +52,7 @@ func (t roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err == nil {
 		t.meter.observe(response.Header.Get("Date"), sent, t.meter.clock.Now())
 	}
-	return response, err //nolint:wrapcheck // a transport passes errors on
+	return response, err
 }
 
 // observe takes one answer. What was sent and received too far apart says

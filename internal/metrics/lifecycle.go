@@ -42,7 +42,7 @@ func NewLifecycle(registry prometheus.Registerer) (*Lifecycle, error) {
 	}
 	for _, collector := range []prometheus.Collector{m.issued, m.ended, m.withdrawn, m.conflicts, m.notices} {
 		if err := registry.Register(collector); err != nil {
-			return nil, err //nolint:wrapcheck // the registry names the metric
+			return nil, err
 		}
 	}
 	return m, nil
