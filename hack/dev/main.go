@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/assets"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
 )
 
@@ -41,16 +39,12 @@ type cluster struct {
 // startCluster starts both with the state in dir, or in a temporary folder when
 // dir is empty. When it fails, nothing is left running.
 func startCluster(ctx context.Context, dir string, progress func(string)) (*cluster, error) {
-	root, err := assets.ModuleRoot()
-	if err != nil {
-		return nil, err
-	}
 	controlPlane, err := controlplane.Start(ctx, controlplane.Options{Dir: dir, Progress: progress})
 	if err != nil {
 		return nil, err
 	}
 	c := &cluster{controlPlane: controlPlane}
-	if err := operator.Install(ctx, controlPlane, filepath.Join(root, "config", "dev")); err != nil {
+	if err := operator.InstallDev(ctx, controlPlane); err != nil {
 		return nil, errors.Join(err, c.stop())
 	}
 	progress("starting the manager")

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/assets"
 )
 
 // Where every configuration in config/ puts the manager unless it says otherwise.
@@ -29,6 +32,31 @@ const (
 	declarableTimeout  = 30 * time.Second
 	declarableInterval = 100 * time.Millisecond
 )
+
+// InstallDev installs the clone's configuration for development: config/dev, or
+// config/dev-1.34 where the API server has no MutatingAdmissionPolicy, which it
+// has from 1.36 on.
+func InstallDev(ctx context.Context, cp *controlplane.ControlPlane) error {
+	root, err := assets.ModuleRoot()
+	if err != nil {
+		return err
+	}
+	clients, err := kubernetes.NewForConfig(cp.Config())
+	if err != nil {
+		return fmt.Errorf("client of the API server: %w", err)
+	}
+	served, err := clients.Discovery().ServerResourcesForGroupVersion(admissionv1.SchemeGroupVersion.String())
+	if err != nil {
+		return fmt.Errorf("ask the API server for its admission kinds: %w", err)
+	}
+	folder := "dev-1.34"
+	for _, resource := range served.APIResources {
+		if resource.Kind == "MutatingAdmissionPolicy" {
+			folder = "dev"
+		}
+	}
+	return Install(ctx, cp, filepath.Join(root, "config", folder))
+}
 
 // Install applies the kustomize folder and returns when AccessTokens can be
 // declared and the admission policies in it bind the manager's account: a Secret

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-
 	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
@@ -27,6 +27,9 @@ const (
 	pollInterval = 50 * time.Millisecond
 )
 
+// wall is the clock of the consumers.
+var wall clock.PassiveClock = clock.RealClock{}
+
 // Set by TestMain and never changed.
 var (
 	cluster client.Client
@@ -36,7 +39,7 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	cp, err := testenv.Start("config/dev")
+	cp, err := testenv.Start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

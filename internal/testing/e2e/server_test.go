@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -129,7 +128,7 @@ func newVerifier(ctx context.Context, reader client.Reader) (func(context.Contex
 		for i := range records.Items {
 			if rec := &records.Items[i]; rec.Name == user {
 				sealed, err := opener.Open(rec)
-				return err == nil && sealed.Verify(presented.SecretDigest()) && !record.Ended(rec, time.Now())
+				return err == nil && sealed.Verify(presented.SecretDigest()) && !record.Ended(rec, wall.Now())
 			}
 		}
 		return false

@@ -42,7 +42,7 @@ func requestRotation(t *testing.T, at *v1alpha1.AccessToken) {
 	// In the same second as the issue it would ask for nothing; an instant to
 	// come is a rotation due then.
 	at.SetAnnotations(map[string]string{
-		v1alpha1.AnnotationRotateRequestedAt: time.Now().Add(time.Second).UTC().Format(time.RFC3339),
+		v1alpha1.AnnotationRotateRequestedAt: wall.Now().Add(time.Second).UTC().Format(time.RFC3339),
 	})
 	if err := cluster.Patch(t.Context(), at, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -15,7 +14,6 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/assets"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
 )
 
@@ -37,10 +35,10 @@ type M interface{ Run() int }
 // running is set by Run before any test runs, and never changed.
 var running *controlplane.ControlPlane
 
-// Run starts a control plane with config/dev installed, runs the tests, stops
+// Run starts a control plane with the configuration for development installed, runs the tests, stops
 // it, and returns the exit status for os.Exit.
 func Run(m M) int {
-	cp, err := Start("config/dev")
+	cp, err := Start()
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -58,21 +56,17 @@ func Run(m M) int {
 	return code
 }
 
-// Start starts a control plane in a temporary folder and installs the kustomize
-// folder, given relative to the module's root. It returns when the policies in
-// it bind the manager's account.
-func Start(folder string) (*controlplane.ControlPlane, error) {
-	root, err := assets.ModuleRoot()
-	if err != nil {
-		return nil, err
-	}
+// Start starts a control plane in a temporary folder and installs the
+// configuration for development. It returns when the policies in it bind the
+// manager's account.
+func Start() (*controlplane.ControlPlane, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	cp, err := controlplane.Start(ctx, controlplane.Options{})
 	if err != nil {
 		return nil, err
 	}
-	if err := operator.Install(ctx, cp, filepath.Join(root, folder)); err != nil {
+	if err := operator.InstallDev(ctx, cp); err != nil {
 		_ = cp.Stop() // the first error says more
 		return nil, err
 	}
