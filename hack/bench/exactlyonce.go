@@ -139,26 +139,35 @@ type onceCount struct {
 	longest   time.Duration
 }
 
+// issuedRecords are the records by token name and revision.
+type issuedRecords map[string]issuedRecord
+
+type issuedRecord struct {
+	at     time.Time
+	reason v1alpha1.EndReason
+}
+
 // count compares each publication with the one before it.
-func (p publications) count(issuedAt func(name string, revision int64) (time.Time, bool)) onceCount {
+func (p publications) count(records issuedRecords) onceCount {
 	var c onceCount
 	for name, revisions := range p {
-		var before time.Time
+		var before issuedRecord
 		for i, revision := range slices.Sorted(maps.Keys(revisions)) {
-			at, ok := issuedAt(name, revision)
+			record, ok := records[entry(name, revision)]
 			if !ok {
 				c.unseen++
 				continue
 			}
 			if i > 0 {
 				c.rotations++
-				due := before.Add(onceInterval)
-				if at.Before(due) {
-					c.twice = append(c.twice, fmt.Sprintf("%s revision %d, %s after the one before", name, revision, at.Sub(before)))
+				due := before.at.Add(onceInterval)
+				if record.at.Before(due) {
+					c.twice = append(c.twice, fmt.Sprintf("%s has revision %d after %s; the one before ended with reason %q",
+						name, revision, record.at.Sub(before.at), before.reason))
 				}
 				c.longest = max(c.longest, revisions[revision].Sub(due))
 			}
-			before = at
+			before = record
 		}
 	}
 	return c
@@ -169,16 +178,13 @@ func (l *lab) reportOnce(ctx context.Context, namespace string, published public
 	if err != nil {
 		return err
 	}
-	issued := map[string]time.Time{}
+	issued := issuedRecords{}
 	for _, record := range records {
 		if at, err := record.Spec.IssuedAt.Parse(); err == nil {
-			issued[entry(record.Spec.AccessTokenName, record.Spec.Revision)] = at
+			issued[entry(record.Spec.AccessTokenName, record.Spec.Revision)] = issuedRecord{at, record.Status.Reason}
 		}
 	}
-	c := published.count(func(name string, revision int64) (time.Time, bool) {
-		at, ok := issued[entry(name, revision)]
-		return at, ok
-	})
+	c := published.count(issued)
 	for _, twice := range c.twice[:min(len(c.twice), 5)] {
 		l.say("wrong: %s", twice)
 	}

@@ -40,8 +40,8 @@ const (
 // faults are drawn evenly, so half of those that go wrong are plain conflicts.
 var faults = []fault{refused, refused, refused, refused, doneButRefused, doneButFailed, doneButCut, cut}
 
-// faultProxy stands between the manager and the API server. The manager's
-// credentials pass through it.
+// faultProxy stands between the manager and the API server. It adds the manager's
+// credentials, since the manager sends none over plain HTTP.
 type faultProxy struct {
 	URL string
 
@@ -54,14 +54,14 @@ type faultProxy struct {
 	counts map[fault]int
 }
 
-// startFaultProxy listens on a free loopback port. Nothing goes wrong until
-// active is set.
+// startFaultProxy listens on a free loopback port and forwards with the rights of
+// config. Nothing goes wrong until active is set.
 func startFaultProxy(ctx context.Context, config *rest.Config, seed uint64) (*faultProxy, error) {
 	target, err := url.Parse(config.Host)
 	if err != nil {
 		return nil, fmt.Errorf("address of the API server: %w", err)
 	}
-	forward, err := rest.TransportFor(rest.AnonymousClientConfig(config))
+	forward, err := rest.TransportFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("transport to the API server: %w", err)
 	}

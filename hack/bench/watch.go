@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -20,8 +22,9 @@ type event struct {
 	Type   string `json:"type"`
 	Object struct {
 		Metadata struct {
-			Name        string            `json:"name"`
-			Annotations map[string]string `json:"annotations"`
+			Name            string            `json:"name"`
+			ResourceVersion string            `json:"resourceVersion"`
+			Annotations     map[string]string `json:"annotations"`
 		} `json:"metadata"`
 		Status struct {
 			TokenID        string             `json:"tokenID"`
@@ -73,42 +76,108 @@ type watch struct {
 // server has answered.
 func (l *lab) watch(ctx context.Context, path, accept string, see func(event) (done bool)) (*watch, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := l.streams.Get().AbsPath(path).Param("watch", "true").Param("resourceVersion", "0").
-		SetHeader("Accept", accept).Stream(ctx)
+	open := func(version string) (io.ReadCloser, error) {
+		return l.streams.Get().AbsPath(path).Param("watch", "true").Param("resourceVersion", version).
+			SetHeader("Accept", accept).Stream(ctx)
+	}
+	stream, err := open("0")
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("watch %s: %w", path, err)
 	}
 	w := &watch{cancel: cancel, ended: make(chan error, 1)}
+	f := &follower{open: open, see: see, version: "0"}
+	f.quiet = time.AfterFunc(stalled, cancel)
 	go func() {
-		defer func() { _ = stream.Close() }()
-		if err := follow(stream, cancel, see); err != nil {
-			w.ended <- fmt.Errorf("watch %s: %w", path, err)
+		defer close(w.ended)
+		defer f.quiet.Stop()
+		if err := f.follow(ctx, stream); err != nil {
+			w.ended <- fmt.Errorf("watch %s ended before everything was seen, perhaps after %s without an event: %w", path, stalled, err)
 		}
-		close(w.ended)
 	}()
 	return w, nil
-}
-
-func follow(stream io.Reader, cancel func(), see func(event) bool) error {
-	quiet := time.AfterFunc(stalled, cancel)
-	defer quiet.Stop()
-	decoder := json.NewDecoder(stream)
-	for {
-		e := event{}
-		if err := decoder.Decode(&e); err != nil {
-			return fmt.Errorf("ended before everything was seen, perhaps after %s without an event: %w", stalled, err)
-		}
-		e.at = time.Now()
-		quiet.Reset(stalled)
-		if see(e) {
-			return nil
-		}
-	}
 }
 
 // wait returns when everything was seen, or the watch broke.
 func (w *watch) wait() error {
 	defer w.cancel()
 	return <-w.ended
+}
+
+// follower reads streams one after the other: the API server ends a watch whose
+// reader is too slow for it, as on a machine that is busy with other things.
+type follower struct {
+	open    func(version string) (io.ReadCloser, error)
+	see     func(event) (done bool)
+	quiet   *time.Timer
+	version string // of the last event
+}
+
+func (f *follower) follow(ctx context.Context, stream io.ReadCloser) error {
+	for {
+		done, err := f.drain(stream)
+		if done {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+		if stream, err = f.open(f.version); err != nil {
+			return err
+		}
+	}
+}
+
+// drain reads one stream to its end.
+func (f *follower) drain(stream io.ReadCloser) (done bool, err error) {
+	lines := make(chan arrival, 1<<14)
+	stop := make(chan struct{})
+	defer close(stop)
+	defer func() { _ = stream.Close() }()
+	go receive(stream, lines, stop)
+	for line := range lines {
+		if line.err != nil {
+			return false, line.err
+		}
+		e := event{at: line.at}
+		if err := json.Unmarshal(line.text, &e); err != nil {
+			return false, fmt.Errorf("decode event: %w", err)
+		}
+		if e.Type == "ERROR" {
+			return false, fmt.Errorf("the API server says: %s", line.text)
+		}
+		f.version = e.Object.Metadata.ResourceVersion
+		f.quiet.Reset(stalled)
+		if f.see(e) {
+			return true, nil
+		}
+	}
+	return false, io.EOF
+}
+
+// arrival is an event as it came.
+type arrival struct {
+	text []byte
+	at   time.Time
+	err  error
+}
+
+// receive notes when each event came, without waiting until those before it are
+// decoded.
+func receive(stream io.Reader, lines chan<- arrival, stop <-chan struct{}) {
+	reader := bufio.NewReaderSize(stream, 1<<16)
+	for {
+		text, err := reader.ReadBytes('\n')
+		select {
+		case lines <- arrival{text: text, at: time.Now(), err: err}:
+		case <-stop:
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
 }
