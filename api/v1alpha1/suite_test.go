@@ -65,6 +65,13 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 	admin, err = client.New(cp.Config(), client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
+	// What kubectl reads of a kind is there a moment after the kind is served.
+	for _, kind := range []string{"at", "tokenrecords"} {
+		Eventually(ctx, func() error {
+			_, err := cp.Kubectl(ctx, "explain", kind)
+			return err
+		}).Should(Succeed())
+	}
 }, NodeTimeout(timeoutStart))
 
 var _ = BeforeEach(func(ctx SpecContext) {

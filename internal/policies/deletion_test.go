@@ -37,7 +37,7 @@ var _ = Describe("Deleting an AccessToken", func() {
 		for _, o := range objects {
 			Eventually(ctx, func() bool {
 				return apierrors.IsNotFound(admin().Get(ctx, client.ObjectKeyFromObject(o), o))
-			}).WithTimeout(timeoutLong).Should(BeTrue(), "%s is still there", o.GetName())
+			}).Should(BeTrue(), "%s is still there", o.GetName())
 		}
 	}
 

@@ -33,9 +33,8 @@ const (
 )
 
 const (
-	timeoutShort = 10 * time.Second
-	timeoutLong  = 60 * time.Second
-	poll         = 100 * time.Millisecond
+	timeout = 60 * time.Second
+	poll    = 100 * time.Millisecond
 )
 
 // namespace is fresh for each test.
@@ -46,7 +45,7 @@ func TestMain(m *testing.M) { os.Exit(testenv.Run(m)) }
 func TestPolicies(t *testing.T) {
 	RegisterFailHandler(Fail)
 	log.SetLogger(GinkgoLogr)
-	SetDefaultEventuallyTimeout(timeoutShort)
+	SetDefaultEventuallyTimeout(timeout)
 	SetDefaultEventuallyPollingInterval(poll)
 	RunSpecs(t, "Policies")
 }
