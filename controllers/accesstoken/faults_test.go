@@ -46,10 +46,26 @@ func stopAfter(nth int) fault {
 func conflictOn(nth int) fault {
 	return func(n int, name string, write func() error) error {
 		if n == nth {
-			return apierrors.NewConflict(schema.GroupResource{Resource: "any"}, name, errors.New("injected"))
+			return conflict(name)
 		}
 		return write()
 	}
+}
+
+// conflictAfter does the nth write and answers it with a conflict, as a
+// connection does that repeats a request whose answer was lost.
+func conflictAfter(nth int) fault {
+	return func(n int, name string, write func() error) error {
+		err := write()
+		if n == nth && err == nil {
+			return conflict(name)
+		}
+		return err
+	}
+}
+
+func conflict(name string) error {
+	return apierrors.NewConflict(schema.GroupResource{Resource: "any"}, name, errors.New("injected"))
 }
 
 // pauseBefore waits before the nth write, says so, and goes on when told to.

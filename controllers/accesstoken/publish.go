@@ -194,20 +194,40 @@ func (p *pass) publish(ctx context.Context, state *lifecycle.State, object *v1al
 		if err == nil {
 			return written, nil
 		}
-		if !apierrors.IsConflict(err) || try == publishTries {
+		if !apierrors.IsConflict(err) {
 			return lifecycle.Secret{}, fmt.Errorf("publish token %s in Secret %s/%s: %w", object.Name, object.Namespace, state.Template.Name, err)
 		}
 		p.Metrics.PublishConflict()
-		if observed, err = p.readSecret(ctx, p.Live.Get, state.Template.Name); err != nil {
-			return lifecycle.Secret{}, err
+		found, readErr := p.readSecret(ctx, p.Live.Get, state.Template.Name)
+		if readErr != nil {
+			return lifecycle.Secret{}, readErr
 		}
-		if observed != nil && observed.Holder == lifecycle.HolderForeign {
-			return *observed, errForeign
+		if found != nil {
+			if outcome, over := judge(*found, object); over {
+				return *found, outcome
+			}
 		}
-		if observed != nil && observed.Holder == lifecycle.HolderSelf && observed.Revision >= object.Spec.Revision {
-			return *observed, errOvertaken
+		if try == publishTries {
+			return lifecycle.Secret{}, fmt.Errorf("publish token %s in Secret %s/%s: %w", object.Name, object.Namespace, state.Template.Name, err)
 		}
+		observed = found
 	}
+}
+
+// judge says whether a Secret that was found after a conflict leaves nothing
+// more to offer. One that carries this very token does: only the writer that
+// made its record knows the token, so an earlier attempt had arrived, though
+// its answer did not.
+func judge(found lifecycle.Secret, object *v1alpha1.TokenRecord) (outcome error, over bool) {
+	switch {
+	case found.Holder == lifecycle.HolderForeign:
+		return errForeign, true
+	case found.Holder == lifecycle.HolderSelf && found.TokenID == object.Name:
+		return nil, true
+	case found.Holder == lifecycle.HolderSelf && found.Revision >= object.Spec.Revision:
+		return errOvertaken, true
+	}
+	return nil, false
 }
 
 // errForeign says that the wanted Secret belongs to somebody else.

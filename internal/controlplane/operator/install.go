@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
@@ -84,23 +85,37 @@ func Install(ctx context.Context, cp *controlplane.ControlPlane, folder string) 
 	})
 }
 
-// waitDeclarable waits until an AccessToken can be created. The policy that
-// stamps its creator applies a configuration to it, for which the API server
-// needs the schema of the kind; it refuses every AccessToken until it has read
-// that, a moment after it serves the kind.
+// creatorPolicy is the MutatingAdmissionPolicy that stamps who created an
+// AccessToken.
+const creatorPolicy = "accesstoken-creator-stamp.accesstoken.dev"
+
+// waitDeclarable waits until an AccessToken can be created, and is stamped with
+// its creator where a policy does that. That policy takes a moment to come into
+// force; then it applies a configuration, for which the API server needs the
+// schema of the kind, and refuses every AccessToken until it has read it.
 func waitDeclarable(ctx context.Context, cp *controlplane.ControlPlane) error {
 	clients, err := dynamic.NewForConfig(cp.Config())
 	if err != nil {
 		return fmt.Errorf("client of an administrator: %w", err)
 	}
+	policies := clients.Resource(admissionv1.SchemeGroupVersion.WithResource("mutatingadmissionpolicies"))
+	_, err = policies.Get(ctx, creatorPolicy, metav1.GetOptions{})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("look for policy %s: %w", creatorPolicy, err)
+	}
+	stamps := err == nil
 	probe := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{}}}
 	probe.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("AccessToken"))
 	probe.SetName("policy-probe")
 	tokens := clients.Resource(v1alpha1.GroupVersion.WithResource("accesstokens")).Namespace(metav1.NamespaceDefault)
 	var last error
 	err = wait.PollUntilContextTimeout(ctx, declarableInterval, declarableTimeout, true, func(ctx context.Context) (bool, error) {
-		_, last = tokens.Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		return last == nil, nil
+		created, err := tokens.Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if last = err; err != nil {
+			return false, nil
+		}
+		_, stamped := created.GetAnnotations()[v1alpha1.AnnotationCreatedBy]
+		return stamped || !stamps, nil
 	})
 	if err != nil {
 		return fmt.Errorf("an AccessToken cannot be created: %w", errors.Join(last, err))
