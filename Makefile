@@ -18,6 +18,10 @@ export KUBERNETES
 export KUBEBUILDER_ASSETS
 export GOFLAGS ?= -buildvcs=false
 
+# One kind of build for all targets but test-race, so that packages are compiled
+# once and no C compiler is needed.
+export CGO_ENABLED := 0
+
 TEST ?= ./...
 TESTFLAGS ?=
 BUILD := go run ./hack/dev/build
@@ -63,7 +67,7 @@ build-dev:
 
 .PHONY: test
 test: controlplane ## test all that needs Go only, against a real control plane
-	CGO_ENABLED=0 go test -timeout 20m $(TESTFLAGS) $(TEST)
+	go test -timeout 20m $(TESTFLAGS) $(TEST)
 
 .PHONY: test-race
 test-race: controlplane ## the same with the race detector; needs a C compiler
@@ -72,7 +76,7 @@ test-race: controlplane ## the same with the race detector; needs a C compiler
 .PHONY: e2e
 e2e: controlplane build-manager ## real consumers of the Secrets; installs Debian packages where they are missing
 	@hack/e2e-packages.sh
-	CGO_ENABLED=0 go test -tags e2e -count 1 -timeout 15m $(TESTFLAGS) ./internal/testing/e2e/...
+	go test -tags e2e -count 1 -timeout 15m $(TESTFLAGS) ./internal/testing/e2e/...
 
 .PHONY: bench
 bench: controlplane build-manager ## measure issuing and precision; table, and JSON in .dev/bench/
