@@ -110,12 +110,9 @@ func waitDeclarable(ctx context.Context, cp *controlplane.ControlPlane) error {
 	tokens := clients.Resource(v1alpha1.GroupVersion.WithResource("accesstokens")).Namespace(metav1.NamespaceDefault)
 	var last error
 	err = wait.PollUntilContextTimeout(ctx, declarableInterval, declarableTimeout, true, func(ctx context.Context) (bool, error) {
-		created, err := tokens.Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		if last = err; err != nil {
-			return false, nil
-		}
-		_, stamped := created.GetAnnotations()[v1alpha1.AnnotationCreatedBy]
-		return stamped || !stamps, nil
+		var created *unstructured.Unstructured
+		created, last = tokens.Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return last == nil && (!stamps || created.GetAnnotations()[v1alpha1.AnnotationCreatedBy] != ""), nil
 	})
 	if err != nil {
 		return fmt.Errorf("an AccessToken cannot be created: %w", errors.Join(last, err))
