@@ -4,6 +4,9 @@ import (
 	"os"
 	"testing"
 
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
@@ -17,5 +20,6 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	ctrl.SetLogger(logr.Discard()) // that of the tests' own clients
 	os.Exit(testenv.Run(m))
 }

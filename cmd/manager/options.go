@@ -62,6 +62,9 @@ func (o options) validate(rest []string) error {
 	if len(rest) > 0 {
 		problems = append(problems, fmt.Errorf("unexpected argument %q: everything is a flag", rest[0]))
 	}
+	if o.namespace == "" {
+		problems = append(problems, errors.New("--namespace: it is empty, name the namespace of the operator"))
+	}
 	if o.workers < 1 {
 		problems = append(problems, fmt.Errorf("--workers: %d is not at least 1", o.workers))
 	}

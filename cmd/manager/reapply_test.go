@@ -76,7 +76,8 @@ func reapply(t *testing.T, key client.ObjectKey, again func()) {
 	g.Expect(after.Spec).To(gomega.Equal(before.Spec))
 	g.Expect(after.Status).To(gomega.Equal(before.Status))
 	g.Expect(secretOf(t, key)).To(gomega.Equal(secret))
-	g.Consistently(func() []request { return keep(managerRequests(t, mark), request.writes) }).
+	inNamespace := func(r request) bool { return r.ObjectRef.Namespace == key.Namespace }
+	g.Consistently(func() []request { return keep(managerRequests(t, mark), request.writes, inNamespace) }).
 		WithTimeout(aWhile / 3).WithPolling(5 * often).Should(gomega.BeEmpty())
 }
 
