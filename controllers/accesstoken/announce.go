@@ -106,6 +106,8 @@ func (p *pass) noteReason(reason, message string, after v1alpha1.AccessTokenStat
 			eventType: corev1.EventTypeNormal, reason: reason, action: "Expire", note: message,
 			count: func(r *Reconciler) { r.Metrics.Ended(v1alpha1.ReasonExpired) },
 		})
+	case v1alpha1.ReasonWriteFailed:
+		p.happened(happening{eventType: corev1.EventTypeWarning, reason: reason, action: "Issue", note: message})
 	case v1alpha1.ReasonSuspended, v1alpha1.ReasonRevoked:
 		p.happened(happening{eventType: corev1.EventTypeNormal, reason: reason, action: "TakeBack", note: message})
 	default:

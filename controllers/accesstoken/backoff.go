@@ -22,12 +22,26 @@ const (
 	// may not carry the label that the watch selects by.
 	conflictFirst = 10 * time.Second
 	conflictMost  = 5 * time.Minute
+
+	// An issue that was refused for good is tried again, ever more slowly: each
+	// try costs a revision.
+	failureFirst = time.Second
+	failureMost  = 10 * time.Minute
+
+	// A pass that was overtaken is repeated about as soon as a watch shows by
+	// what.
+	staleFirst = 20 * time.Millisecond
+	staleMost  = 5 * time.Second
 )
 
 // streak is how often in a row something happened, and when last.
 type streak struct {
 	count int
 	last  time.Time
+
+	writers    []string // of repairs: whose change it was
+	message    string   // of failures: what was refused
+	generation int64    // of failures: with which spec
 }
 
 // delay doubles with each time.
@@ -35,10 +49,7 @@ func (s streak) delay(first, most time.Duration) time.Duration {
 	if s.count == 0 {
 		return 0
 	}
-	if s.count > 20 {
-		return most
-	}
-	return min(first<<(s.count-1), most)
+	return min(first<<min(s.count-1, 20), most)
 }
 
 // streaks remembers streaks by object. They live in memory only: a restarted
@@ -71,13 +82,16 @@ func (s *streaks) forget(key client.ObjectKey) {
 // repairs counts repairs of what others changed.
 type repairs struct{ streaks }
 
-// note counts one repair.
-func (r *repairs) note(key client.ObjectKey, now time.Time) {
+// note counts one repair of what the writers, if they are known, changed.
+func (r *repairs) note(key client.ObjectKey, now time.Time, writers []string) {
 	earlier := r.get(key)
 	if !now.Before(quietAt(earlier)) {
 		earlier.count = 0
 	}
-	r.put(key, streak{count: earlier.count + 1, last: now})
+	if len(writers) == 0 {
+		writers = earlier.writers
+	}
+	r.put(key, streak{count: earlier.count + 1, last: now, writers: writers})
 }
 
 // observe says when the next repair may be, and whether the last ones were too
@@ -95,6 +109,7 @@ func (r *repairs) observe(key client.ObjectKey, now time.Time) lifecycle.Repairs
 		NotBefore: row.last.Add(row.delay(repairFirst, repairMost)),
 		Contested: row.count >= contestedAfter,
 		QuietAt:   quietAt(row),
+		Writers:   row.writers,
 	}
 }
 
@@ -121,3 +136,34 @@ func (c *conflicts) note(key client.ObjectKey, now time.Time) (recheck time.Time
 }
 
 func (c *conflicts) known(key client.ObjectKey) bool { return c.get(key).count > 0 }
+
+// failures remembers issues that were refused for good.
+type failures struct{ streaks }
+
+// note counts one refusal under this generation of the spec.
+func (f *failures) note(key client.ObjectKey, now time.Time, generation int64, message string) {
+	count := 1
+	if earlier := f.get(key); earlier.generation == generation {
+		count = earlier.count + 1
+	}
+	f.put(key, streak{count: count, last: now, message: message, generation: generation})
+}
+
+// observe says when the next try may be. A changed spec is tried at once.
+func (f *failures) observe(key client.ObjectKey, generation int64) lifecycle.Failure {
+	row := f.get(key)
+	if row.count == 0 || row.generation != generation {
+		return lifecycle.Failure{}
+	}
+	return lifecycle.Failure{NotBefore: row.last.Add(row.delay(failureFirst, failureMost)), Message: row.message}
+}
+
+// overtaken remembers passes in a row that were overtaken.
+type overtaken struct{ streaks }
+
+// note counts one, and says how soon to try again.
+func (o *overtaken) note(key client.ObjectKey) (retry time.Duration) {
+	row := streak{count: o.get(key).count + 1}
+	o.put(key, row)
+	return row.delay(staleFirst, staleMost)
+}

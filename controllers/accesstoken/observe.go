@@ -32,6 +32,7 @@ func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, er
 		Token:     p.token,
 		Template:  delivery.Template(p.token),
 		Repairs:   p.Reconciler.repairs.observe(p.key(), now),
+		Failure:   p.Reconciler.failures.observe(p.key(), p.token.Generation),
 		Now:       now,
 		StartedAt: p.startedAt(),
 		Waits:     p.Waits,
@@ -139,12 +140,18 @@ func describeSecret(metadata *metav1.PartialObjectMetadata, token *v1alpha1.Acce
 	}
 	// The token in it is the one that its revision stands for, or somebody
 	// changed one of the two.
-	consistent := secret.TokenID == tokenformat.DeclaredID(string(token.UID), secret.Revision)
-	secret.Intact = consistent && delivery.OwnsData(metadata.ManagedFields, FieldManager, delivery.Keys(secret.Format))
+	secret.Intact = secret.TokenID == tokenformat.DeclaredID(string(token.UID), secret.Revision) &&
+		delivery.OwnsData(metadata.ManagedFields, FieldManager, delivery.Keys(secret.Format)) &&
+		delivery.OwnsAnnotations(metadata.ManagedFields, FieldManager, contentAnnotations)
 	if owner := metav1.GetControllerOf(metadata); owner != nil && secret.Holder == lifecycle.HolderForeign {
 		secret.Writers = []string{owner.Kind + " " + owner.Name}
 	}
 	return secret
+}
+
+// contentAnnotations say what is in a Secret that carries a token.
+var contentAnnotations = []string{
+	v1alpha1.AnnotationRevision, v1alpha1.AnnotationTokenID, v1alpha1.AnnotationFormat, v1alpha1.AnnotationTemplateHash,
 }
 
 func holder(metadata *metav1.PartialObjectMetadata, token *v1alpha1.AccessToken) lifecycle.Holder {

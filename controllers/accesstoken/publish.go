@@ -43,7 +43,7 @@ var errOvertaken = errors.New("another writer published first")
 // holds a token for; it ends by itself, and the next revision takes its place.
 func (p *pass) issue(ctx context.Context, state *lifecycle.State, a lifecycle.Issue) error {
 	if a.Cause.Repair() {
-		p.Reconciler.repairs.note(p.key(), state.Now)
+		p.Reconciler.repairs.note(p.key(), state.Now, writers(state))
 		state.Repairs = p.Reconciler.repairs.observe(p.key(), state.Now)
 	}
 	plaintext, object, err := p.newRecord(state, a.Revision)
@@ -54,7 +54,12 @@ func (p *pass) issue(ctx context.Context, state *lifecycle.State, a lifecycle.Is
 		if apierrors.IsAlreadyExists(err) {
 			return p.awaitOther(ctx, state, object.Name)
 		}
-		return fmt.Errorf("create record %s: %w", client.ObjectKeyFromObject(object), err)
+		err = fmt.Errorf("create record %s: %w", client.ObjectKeyFromObject(object), err)
+		if refused(err) {
+			p.failed(state, err)
+			return nil
+		}
+		return err
 	}
 	issued := lifecycle.NewRecord(object, nil)
 	secret, err := p.publish(ctx, state, object, plaintext)
@@ -62,6 +67,8 @@ func (p *pass) issue(ctx context.Context, state *lifecycle.State, a lifecycle.Is
 		state.Records = append(state.Records, issued)
 		state.Secrets = withSecret(state.Secrets, secret)
 		state.Published[object.Name] = true
+		state.Failure = lifecycle.Failure{}
+		p.Reconciler.failures.forget(p.key())
 		p.happened(published(a, object, secret.Name))
 		return nil
 	}
@@ -91,17 +98,37 @@ func (p *pass) unpublished(ctx context.Context, state *lifecycle.State, issued l
 	if secret.Name != "" {
 		state.Secrets = withSecret(state.Secrets, secret)
 	}
-	refused := apierrors.IsConflict(cause) || apierrors.IsInvalid(cause) || apierrors.IsForbidden(cause)
-	foreign := errors.Is(cause, errForeign)
-	overtaken := errors.Is(cause, errOvertaken)
-	if !refused && !foreign && !overtaken {
+	switch {
+	case errors.Is(cause, errForeign), errors.Is(cause, errOvertaken): // the state now shows what is there: decide anew
+	case refused(cause), apierrors.IsConflict(cause):
+		p.failed(state, cause)
+	default:
 		return cause
 	}
-	err := p.endRecord(ctx, state, lifecycle.EndRecord{Record: issued, RevokedAt: state.Now, Reason: v1alpha1.EndReasonUnpublished})
-	if foreign || overtaken {
-		return err // the state now shows the Secret as it is: decide anew
+	return p.endRecord(ctx, state, lifecycle.EndRecord{Record: issued, RevokedAt: state.Now, Reason: v1alpha1.EndReasonUnpublished})
+}
+
+// refused says that the API server will refuse the same again until somebody
+// changes something: a quota, a policy, a namespace that is not on its way out.
+func refused(err error) bool {
+	return (apierrors.IsForbidden(err) || apierrors.IsInvalid(err)) && !apierrors.HasStatusCause(err, namespaceTerminating)
+}
+
+// failed notes that an issue was refused, so that it is tried again ever more
+// slowly, and that the status says so meanwhile.
+func (p *pass) failed(state *lifecycle.State, cause error) {
+	p.Reconciler.failures.note(p.key(), state.Now, p.token.Generation, explain(cause))
+	state.Failure = p.Reconciler.failures.observe(p.key(), p.token.Generation)
+}
+
+// writers are those who wrote into the wanted Secret besides the operator.
+func writers(state *lifecycle.State) []string {
+	for _, secret := range state.Secrets {
+		if secret.Name == state.Template.Name {
+			return secret.Writers
+		}
 	}
-	return errors.Join(cause, err)
+	return nil
 }
 
 // newRecord makes the token of a revision and its sealed record.

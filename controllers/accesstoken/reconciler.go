@@ -32,10 +32,6 @@ const maxActions = 16
 // first start of an installation.
 const keyRetry = 200 * time.Millisecond
 
-// staleRetry is how soon a pass is repeated whose writes met somebody else's:
-// about as long as a watch takes to show them.
-const staleRetry = 20 * time.Millisecond
-
 // Options are what a Reconciler is made of.
 type Options struct {
 	// Client reads from a cache that shows its own writes
@@ -69,6 +65,8 @@ type Reconciler struct {
 	startedAt func() time.Time
 	repairs   *repairs
 	conflicts *conflicts
+	failures  *failures
+	overtaken *overtaken
 }
 
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokens,verbs=get;list;watch;delete
@@ -136,10 +134,11 @@ func (r *Reconciler) settle(pass *pass, state *lifecycle.State, err error) (ctrl
 	case errors.Is(err, errGone), apierrors.HasStatusCause(err, namespaceTerminating):
 		return ctrl.Result{}, nil // nothing is issued, and nothing is kept, on the way out
 	case superseded(err):
-		return ctrl.Result{RequeueAfter: staleRetry}, nil
+		return ctrl.Result{RequeueAfter: r.overtaken.note(pass.key())}, nil
 	case err != nil:
 		return ctrl.Result{}, err
 	}
+	r.overtaken.forget(pass.key())
 	return r.lookAgain(pass, *state), nil
 }
 
@@ -170,4 +169,6 @@ func (r *Reconciler) writeStatus(ctx context.Context, token *v1alpha1.AccessToke
 func (r *Reconciler) forget(key client.ObjectKey) {
 	r.repairs.forget(key)
 	r.conflicts.forget(key)
+	r.failures.forget(key)
+	r.overtaken.forget(key)
 }

@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -186,6 +187,9 @@ var _ = Describe("The Secret", func() {
 		Entry("removes the token", func(ctx context.Context, w *world) {
 			w.meddle(ctx, func(s *corev1.Secret) { delete(s.Data, "token") })
 		}),
+		Entry("changes what it was rendered from", func(ctx context.Context, w *world) {
+			w.meddle(ctx, func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationTemplateHash] = "other" })
+		}),
 		Entry("deletes it", func(ctx context.Context, w *world) {
 			Expect(admin.Delete(ctx, w.secret(ctx, w.key.Name))).To(Succeed())
 		}),
@@ -213,13 +217,47 @@ var _ = Describe("The Secret", func() {
 			waits = append(waits, w.clock.Now().Sub(before))
 		}
 		Expect(waits).To(Equal([]time.Duration{0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second}))
-		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretContested, "Secret deploy")
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretContested, "Secret deploy", "somebody-else")
 		w.shows(ctx, v1alpha1.ConditionValid, metav1.ConditionTrue, v1alpha1.ReasonIssued)
 		Expect(w.happened(v1alpha1.ReasonSecretContested)).To(HaveLen(1))
 
 		By("calming down when the writer stops")
 		p.rest(ctx)
 		delivers(ctx, w)
+	})
+
+	It("that a quota refuses is tried again ever more slowly, and at once when the spec changes", func(ctx context.Context) {
+		w := newWorld(ctx)
+		quota := &corev1.ResourceQuota{
+			ObjectMeta: metav1.ObjectMeta{Name: "none", Namespace: w.namespace},
+			Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourceSecrets: resource.MustParse("0")}},
+		}
+		Expect(admin.Create(ctx, quota)).To(Succeed())
+		Eventually(func(g Gomega) {
+			probe := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: w.namespace}}
+			g.Expect(admin.Create(ctx, probe, client.DryRunAll)).To(MatchError(ContainSubstring("exceeded quota")))
+		}).WithTimeout(patience).Should(Succeed())
+		w.declare(ctx, v1alpha1.AccessTokenSpec{})
+		p := w.start(0)
+		var waits []time.Duration
+		for range 4 {
+			result, err := p.reconcile(ctx)
+			Expect(err).NotTo(HaveOccurred())
+			waits = append(waits, result.RequeueAfter)
+			w.clock.SetTime(w.clock.Now().Add(result.RequeueAfter))
+		}
+		Expect(waits).To(Equal([]time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}))
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWriteFailed, "exceeded quota")
+		Expect(w.happened(v1alpha1.ReasonWriteFailed)).To(HaveLen(1))
+		Expect(w.records(ctx)).To(HaveLen(4))
+		w.consistent(ctx)
+
+		Expect(admin.Delete(ctx, quota)).To(Succeed())
+		Eventually(func(g Gomega) {
+			w.edit(ctx, func(at *v1alpha1.AccessToken) { at.Spec.Description += "." })
+			p.restWithin(ctx, 0)
+			delivers(ctx, w)
+		}).WithTimeout(patience).Should(Succeed())
 	})
 
 	It("keeps its revision rising when somebody raises it", func(ctx context.Context) {

@@ -44,6 +44,8 @@ func New(options Options) *Reconciler {
 		startedAt: sync.OnceValue(func() time.Time { return options.Clock.Now() }),
 		repairs:   &repairs{newStreaks()},
 		conflicts: &conflicts{newStreaks()},
+		failures:  &failures{newStreaks()},
+		overtaken: &overtaken{newStreaks()},
 	}
 }
 

@@ -34,6 +34,15 @@ func OwnsData(fields []metav1.ManagedFieldsEntry, manager string, keys []string)
 	return true
 }
 
+// OwnsAnnotations reports whether each of the annotations still holds what the
+// manager applied. It is false where managedFields cannot be read.
+func OwnsAnnotations(fields []metav1.ManagedFieldsEntry, manager string, keys []string) bool {
+	own, _, err := divide(fields, manager)
+	return err == nil && !slices.ContainsFunc(keys, func(key string) bool {
+		return !own.Has(path("metadata", "annotations", key))
+	})
+}
+
 // OthersHold reports whether anybody keeps something in the Secret that the
 // manager does not own too: a key, label, annotation or finalizer. It is true
 // where managedFields are missing or cannot be read.
@@ -120,7 +129,7 @@ func decode(entry metav1.ManagedFieldsEntry) (*fieldpath.Set, error) {
 	if entry.FieldsType != "FieldsV1" {
 		return nil, fmt.Errorf("fields of manager %q have the unknown type %q", entry.Manager, entry.FieldsType)
 	}
-	if err := set.FromJSON(bytes.NewReader(entry.FieldsV1.Raw)); err != nil {
+	if err := set.FromJSON(bytes.NewReader(entry.FieldsV1.GetRawBytes())); err != nil {
 		return nil, fmt.Errorf("read fields of manager %q: %w", entry.Manager, err)
 	}
 	return set, nil

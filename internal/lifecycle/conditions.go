@@ -63,6 +63,9 @@ func (s State) verdict(status v1alpha1.AccessTokenStatus) verdict {
 	if secret, ok := s.wantedSecret(); ok && s.Conflict() {
 		return verdict{metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, conflictMessage(secret), true}
 	}
+	if s.Failure.Message != "" {
+		return verdict{metav1.ConditionFalse, v1alpha1.ReasonWriteFailed, s.Failure.Message, false}
+	}
 	if end, finished := s.finishedByAge(); finished {
 		return s.expiredVerdict(v1alpha1.NewTimestamp(end), status)
 	}
@@ -103,8 +106,8 @@ func conflictMessage(secret Secret) string {
 
 func (s State) contestedMessage() string {
 	others := "somebody"
-	if secret, ok := s.wantedSecret(); ok && len(secret.Writers) > 0 {
-		others = strings.Join(secret.Writers, ", ")
+	if len(s.Repairs.Writers) > 0 {
+		others = strings.Join(s.Repairs.Writers, ", ")
 	}
 	return fmt.Sprintf("Secret %s keeps being changed or deleted by %s: stop that writer, or choose another spec.secret.name", s.Template.Name, others)
 }
@@ -124,7 +127,7 @@ func (s State) validity(status v1alpha1.AccessTokenStatus, v verdict) (metav1.Co
 	if _, finished := s.finishedByAge(); finished && !v.stalled {
 		reason = v1alpha1.ReasonExpired
 	}
-	return metav1.ConditionFalse, reason, "there is no token that verifies: " + v.message
+	return metav1.ConditionFalse, reason, "there is no token in a Secret that verifies: " + v.message
 }
 
 // KeyLost is the status of a token while the key of its record is lost: nobody

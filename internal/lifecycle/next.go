@@ -65,7 +65,7 @@ func Due(s State) (cause Cause, at time.Time, ok bool) {
 	if cause.Repair() {
 		at = later(at, s.Repairs.NotBefore)
 	}
-	return cause, at, true
+	return cause, later(at, s.Failure.NotBefore), true
 }
 
 // Conflict says that the wanted Secret belongs to somebody else.

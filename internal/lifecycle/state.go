@@ -54,6 +54,10 @@ type State struct {
 	// Repairs tells of earlier repairs of what others changed.
 	Repairs Repairs
 
+	// Failure is the last refusal of an issue, if there was one since the spec
+	// was last changed.
+	Failure Failure
+
 	// Now is the time of this pass; StartedAt is when the operator began to
 	// act, before which whatever fell due is overdue.
 	Now       time.Time
@@ -149,6 +153,21 @@ type Repairs struct {
 
 	// QuietAt is when the row counts as over.
 	QuietAt time.Time
+
+	// Writers names those who made the last one necessary, as far as is known.
+	Writers []string
+}
+
+// Failure is that of an issue which the API server refused for good: by a
+// quota, by an admission policy of somebody else's, or because somebody keeps
+// writing the Secret.
+type Failure struct {
+	// NotBefore is the earliest moment of the next try; zero when there was
+	// none.
+	NotBefore time.Time
+
+	// Message says what was refused and why.
+	Message string
 }
 
 // wantedSecret returns the Secret of the wanted name.
