@@ -63,7 +63,7 @@ func measureDrain(ctx context.Context, b *bench, r *results) (err error) {
 	if err != nil {
 		return fmt.Errorf("floor: %w", err)
 	}
-	run.report(r, mean([]float64{before, after}))
+	run.report(r, between(before, after))
 	return nil
 }
 
@@ -137,11 +137,11 @@ func (l *lab) awaitRotated(ctx context.Context, namespace string, due time.Time,
 	return watch.wait()
 }
 
-func (run *drained) report(r *results, floor float64) {
+func (run *drained) report(r *results, f floor) {
 	name := fmt.Sprintf("%d rotations at one instant: ", drainTokens)
-	r.addBeside(name+"rate", drainTokens/run.elapsed.Seconds(), floor, "tokens/s", leastRatio(aimDrain))
+	r.addBeside(name+"rate", drainTokens/run.elapsed.Seconds(), f.perSecond, "tokens/s", leastRatio(aimDrain))
 	if hasProc() {
-		r.add(name+"manager CPU per token", perToken(run.managerCPU, drainTokens), "ms", aim{})
+		r.addBeside(name+"manager CPU per token", perToken(run.managerCPU, drainTokens), f.clientCPU, "ms", aim{})
 	}
 	r.add(name+"early", float64(run.early), "", mustBeZero())
 	r.add(name+"Secrets without a good token", float64(run.bad), "", mustBeZero())

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"strconv"
 	"time"
 
@@ -21,11 +22,43 @@ import (
 
 const fieldOwner = client.FieldOwner("accesstoken-manager")
 
+// floor is what a plain client reached, and what a token took.
+type floor struct {
+	perSecond float64
+	clientCPU float64 // ms, of this process: writing, and reading one watch
+	serverCPU float64 // ms, of the API server
+}
+
+// between is what lies between a floor before the operator and one after.
+func between(before, after floor) floor {
+	return floor{
+		perSecond: (before.perSecond + after.perSecond) / 2,
+		clientCPU: (before.clientCPU + after.clientCPU) / 2,
+		serverCPU: (before.serverCPU + after.serverCPU) / 2,
+	}
+}
+
+// measureFloor has a plain client write n tokens.
+func (l *lab) measureFloor(ctx context.Context, n int, write func(ctx context.Context, i int) error) (f floor, err error) {
+	client, server := readProcs(os.Getpid(), l.serverPID(), &err)
+	start := time.Now()
+	if writeErr := parallel(ctx, n, write); writeErr != nil {
+		return f, writeErr
+	}
+	elapsed := time.Since(start)
+	clientEnd, serverEnd := readProcs(os.Getpid(), l.serverPID(), &err)
+	return floor{
+		perSecond: float64(n) / elapsed.Seconds(),
+		clientCPU: perToken(clientEnd.cpu-client.cpu, n),
+		serverCPU: perToken(serverEnd.cpu-server.cpu, n),
+	}, err
+}
+
 // floorOfIssue writes n tokens as the operator would have them, declared ones
-// and all that follows but the event, and returns how many it wrote a second.
-func (l *lab) floorOfIssue(ctx context.Context, namespace string, n int, s *sample) (perSecond float64, err error) {
+// and all that follows but the event.
+func (l *lab) floorOfIssue(ctx context.Context, namespace string, n int, s *sample) (floor, error) {
 	if err := l.createNamespace(ctx, namespace); err != nil {
-		return 0, err
+		return floor{}, err
 	}
 	remaining := n
 	watch, err := l.watchTokens(ctx, namespace, func(e event) bool { // as the operator's run is watched
@@ -35,22 +68,20 @@ func (l *lab) floorOfIssue(ctx context.Context, namespace string, n int, s *samp
 		return remaining == 0
 	})
 	if err != nil {
-		return 0, err
+		return floor{}, err
 	}
-	start := time.Now()
-	err = parallel(ctx, n, func(ctx context.Context, i int) error {
+	f, err := l.measureFloor(ctx, n, func(ctx context.Context, i int) error {
 		at := declared(namespace, numbered(i))
 		if err := l.admin.Create(ctx, at); err != nil {
 			return fmt.Errorf("create AccessToken: %w", err)
 		}
 		return l.writeRevision(ctx, s, at, 1, "1")
 	})
-	elapsed := time.Since(start)
 	if err != nil {
 		watch.cancel()
-		return 0, err
+		return f, err
 	}
-	return float64(n) / elapsed.Seconds(), watch.wait()
+	return f, watch.wait()
 }
 
 // writeRevision writes record, Secret and status. The resourceVersion is that of
@@ -98,17 +129,16 @@ func (l *lab) applySecret(ctx context.Context, s *sample, at *v1alpha1.AccessTok
 }
 
 // floorOfRotation writes the next revision of every token in a namespace: what
-// an issue writes, the end of the record before, and an event. It returns how
-// many it wrote a second.
-func (l *lab) floorOfRotation(ctx context.Context, namespace string, s *sample) (perSecond float64, err error) {
+// an issue writes, the end of the record before, and an event.
+func (l *lab) floorOfRotation(ctx context.Context, namespace string, s *sample) (floor, error) {
 	list := &v1alpha1.AccessTokenList{}
 	if err := l.admin.List(ctx, list, client.InNamespace(namespace)); err != nil {
-		return 0, fmt.Errorf("list AccessTokens: %w", err)
+		return floor{}, fmt.Errorf("list AccessTokens: %w", err)
 	}
 	secrets := &metav1.PartialObjectMetadataList{}
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
 	if err := l.admin.List(ctx, secrets, client.InNamespace(namespace)); err != nil {
-		return 0, fmt.Errorf("list Secrets: %w", err)
+		return floor{}, fmt.Errorf("list Secrets: %w", err)
 	}
 	versions := map[string]string{}
 	for i := range secrets.Items {
@@ -116,14 +146,12 @@ func (l *lab) floorOfRotation(ctx context.Context, namespace string, s *sample) 
 	}
 	records, err := l.recordsByName(ctx, namespace)
 	if err != nil {
-		return 0, err
+		return floor{}, err
 	}
-	start := time.Now()
-	err = parallel(ctx, len(list.Items), func(ctx context.Context, i int) error {
+	return l.measureFloor(ctx, len(list.Items), func(ctx context.Context, i int) error {
 		at := &list.Items[i]
 		return l.writeRotation(ctx, s, at, records[at.Status.TokenID], versions[at.Name])
 	})
-	return float64(len(list.Items)) / time.Since(start).Seconds(), err
 }
 
 func (l *lab) writeRotation(ctx context.Context, s *sample, at *v1alpha1.AccessToken, old *v1alpha1.TokenRecord, secretVersion string) error {

@@ -41,10 +41,10 @@ type lab struct {
 func (b *bench) openLab(ctx context.Context) (*lab, error) {
 	b.say("starting a control plane")
 	cp, err := controlplane.Start(ctx, controlplane.Options{
-		APIServerArgs: []string{
+		APIServerArgs: append([]string{
 			"--audit-policy-file=" + filepath.Join(b.root, "hack", "bench", "audit-policy.yaml"),
 			"--delete-collection-workers=16", // for what is cleared away between two measurements
-		},
+		}, b.serverProfileArgs()...),
 	})
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (l *lab) stopManager() error {
 
 func (l *lab) managerStat() (procStat, error) { return readProc(l.manager.PID()) }
 
-func (l *lab) serverStat() (procStat, error) { return readProc(l.PIDs()[assets.APIServer]) }
+func (l *lab) serverPID() int { return l.PIDs()[assets.APIServer] }
 
 func (l *lab) createNamespace(ctx context.Context, name string) error {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}

@@ -59,7 +59,7 @@ func parseOptions(arguments []string, output io.Writer) (options, error) {
 	flags.IntVar(&o.rotations, "rotations", 5000, "how many rotations exactlyonce counts")
 	flags.StringVar(&only, "only", "", "measure only these, one or more names: "+names())
 	flags.StringVar(&o.folder, "out", filepath.Join(root, ".dev", "bench"), "folder for the results as JSON")
-	flags.BoolVar(&o.profile, "profile", false, "also write profiles of the manager's CPU time and heap during throughput into the folder")
+	flags.BoolVar(&o.profile, "profile", false, "also profile manager and API server during throughput, into the folder; the figures then include what that takes")
 	flags.Usage = func() {
 		_, _ = fmt.Fprintln(output, "usage: bench [flags]")
 		for _, m := range measurements {

@@ -24,22 +24,30 @@ func (b *bench) profileArgs() []string {
 	return []string{"--pprof-bind-address=" + profileAddress}
 }
 
-// startProfile begins a CPU profile; finish waits for it and adds one of the
-// heap.
-func (b *bench) startProfile(ctx context.Context, name string) (finish func() error) {
+// serverProfileArgs let the API server be profiled too, by administrators.
+func (b *bench) serverProfileArgs() []string {
 	if !b.profile {
+		return nil
+	}
+	return []string{"--profiling=true"}
+}
+
+// startProfile begins CPU profiles of the manager and the API server; finish
+// waits for them and adds one of the manager's heap.
+func (l *lab) startProfile(ctx context.Context, name string) (finish func() error) {
+	if !l.profile {
 		return func() error { return nil }
 	}
-	cpu := make(chan error, 1)
-	go func() {
-		cpu <- b.fetchProfile(ctx, fmt.Sprintf("profile?seconds=%d", profileSeconds), name+".cpu.pprof")
-	}()
+	cpu := fmt.Sprintf("profile?seconds=%d", profileSeconds)
+	done := make(chan error, 2)
+	go func() { done <- l.profileManager(ctx, cpu, name+".cpu.pprof") }()
+	go func() { done <- l.profileServer(ctx, cpu, name+".apiserver.pprof") }()
 	return func() error {
-		return errors.Join(b.fetchProfile(ctx, "heap?gc=1", name+".heap.pprof"), <-cpu)
+		return errors.Join(l.profileManager(ctx, "heap?gc=1", name+".heap.pprof"), <-done, <-done)
 	}
 }
 
-func (b *bench) fetchProfile(ctx context.Context, what, file string) error {
+func (l *lab) profileManager(ctx context.Context, what, file string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+profileAddress+"/debug/pprof/"+what, nil)
 	if err != nil {
 		return err
@@ -48,11 +56,23 @@ func (b *bench) fetchProfile(ctx context.Context, what, file string) error {
 	if err != nil {
 		return fmt.Errorf("profile of the manager: %w", err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	target, err := os.Create(filepath.Join(b.folder, file))
+	return l.keepProfile(response.Body, file)
+}
+
+func (l *lab) profileServer(ctx context.Context, what, file string) error {
+	body, err := l.streams.Get().RequestURI("/debug/pprof/" + what).Stream(ctx)
 	if err != nil {
-		return fmt.Errorf("profile of the manager: %w", err)
+		return fmt.Errorf("profile of the API server: %w", err)
 	}
-	_, copyErr := io.Copy(target, response.Body)
+	return l.keepProfile(body, file)
+}
+
+func (l *lab) keepProfile(content io.ReadCloser, file string) error {
+	defer func() { _ = content.Close() }()
+	target, err := os.Create(filepath.Join(l.folder, file))
+	if err != nil {
+		return fmt.Errorf("keep a profile: %w", err)
+	}
+	_, copyErr := io.Copy(target, content)
 	return errors.Join(copyErr, target.Close())
 }

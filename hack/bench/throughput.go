@@ -96,7 +96,7 @@ func (b *bench) throughputOf(ctx context.Context, n int, r *results) (cost issue
 	if err != nil {
 		return cost, fmt.Errorf("floor: %w", err)
 	}
-	return run.report(r, n, mean([]float64{before, after})), nil
+	return run.report(r, n, between(before, after)), nil
 }
 
 // issueRun is a measured run, and what it took.
@@ -126,11 +126,7 @@ func (l *lab) issueMeasured(ctx context.Context, n int) (*issueRun, error) {
 		return nil, err
 	}
 	run := &issueRun{}
-	run.manager, err = l.managerStat()
-	if err != nil {
-		return nil, err
-	}
-	if run.server, err = l.serverStat(); err != nil {
+	if run.manager, run.server = readProcs(l.manager.PID(), l.serverPID(), &err); err != nil {
 		return nil, err
 	}
 	finishProfile := l.startProfile(ctx, fmt.Sprintf("issue-%d", n))
@@ -140,10 +136,7 @@ func (l *lab) issueMeasured(ctx context.Context, n int) (*issueRun, error) {
 	if err := errors.Join(l.waitQuiet(ctx), finishProfile()); err != nil { // the last events are written
 		return nil, err
 	}
-	if run.managerEnd, err = l.managerStat(); err != nil {
-		return nil, err
-	}
-	if run.serverEnd, err = l.serverStat(); err != nil {
+	if run.managerEnd, run.serverEnd = readProcs(l.manager.PID(), l.serverPID(), &err); err != nil {
 		return nil, err
 	}
 	if run.requests, run.others, err = l.managerRequests(mark, issueNamespace); err != nil {
@@ -157,14 +150,14 @@ func (l *lab) issueMeasured(ctx context.Context, n int) (*issueRun, error) {
 	return run, err
 }
 
-func (run *issueRun) report(r *results, n int, floor float64) issueCost {
+func (run *issueRun) report(r *results, n int, f floor) issueCost {
 	name := fmt.Sprintf("issue %d: ", n)
 	cost := issueCost{perSecond: float64(n) / run.elapsed.Seconds()}
-	r.addBeside(name+"rate", cost.perSecond, floor, "tokens/s", leastRatio(aimFloorShare))
+	r.addBeside(name+"rate", cost.perSecond, f.perSecond, "tokens/s", leastRatio(aimFloorShare))
 	if hasProc() {
 		cost.managerCPU = perToken(run.managerEnd.cpu-run.manager.cpu, n)
-		r.add(name+"manager CPU per token", cost.managerCPU, "ms", atMost(aimManagerCPU))
-		r.add(name+"API server CPU per token", perToken(run.serverEnd.cpu-run.server.cpu, n), "ms", aim{})
+		r.addBeside(name+"manager CPU per token", cost.managerCPU, f.clientCPU, "ms", atMost(aimManagerCPU))
+		r.addBeside(name+"API server CPU per token", perToken(run.serverEnd.cpu-run.server.cpu, n), f.serverCPU, "ms", aim{})
 		r.add(name+"manager peak memory", run.managerEnd.peakRSS, "MB", atMost(peakAim(n)))
 	}
 	r.add(name+"created to Ready, p50", milliseconds(run.ready.quantile(0.5)), "ms", aim{})
