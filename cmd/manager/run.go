@@ -71,7 +71,7 @@ func run(ctx context.Context, o options, log logr.Logger) error {
 	if err := index.Setup(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	ring, reopen, err := setUpKeys(mgr, cfg, live, o, log)
+	ring, reopen, err := setUpKeys(ctx, mgr, cfg, live, o, log)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func readClusterID(ctx context.Context, live client.Reader) (string, error) {
 
 // setUpKeys watches the key Secret with a cache of its own, the only one that
 // holds the content of a Secret.
-func setUpKeys(mgr ctrl.Manager, cfg *rest.Config, live client.Client, o options, log logr.Logger) (*keys.Ring, <-chan event.TypedGenericEvent[accesstoken.Reopen], error) {
+func setUpKeys(ctx context.Context, mgr ctrl.Manager, cfg *rest.Config, live client.Client, o options, log logr.Logger) (*keys.Ring, <-chan event.TypedGenericEvent[accesstoken.Reopen], error) {
 	secrets, err := cluster.New(cfg, func(c *cluster.Options) {
 		c.Scheme = mgr.GetScheme()
 		c.Cache.ByObject = map[client.Object]cache.ByObject{&corev1.Secret{}: {
@@ -155,7 +155,7 @@ func setUpKeys(mgr ctrl.Manager, cfg *rest.Config, live client.Client, o options
 			}
 		},
 	}
-	informer, err := secrets.GetCache().GetInformer(context.Background(), &corev1.Secret{}, cache.BlockUntilSynced(false))
+	informer, err := secrets.GetCache().GetInformer(ctx, &corev1.Secret{}, cache.BlockUntilSynced(false))
 	if err != nil {
 		return nil, nil, fmt.Errorf("watch the key Secret: %w", err)
 	}

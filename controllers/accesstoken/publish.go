@@ -230,7 +230,7 @@ func (p *pass) publish(ctx context.Context, state *lifecycle.State, object *v1al
 			return lifecycle.Secret{}, readErr
 		}
 		if found != nil {
-			if outcome, over := judge(*found, object); over {
+			if over, outcome := judge(*found, object); over {
 				return *found, outcome
 			}
 		}
@@ -245,16 +245,16 @@ func (p *pass) publish(ctx context.Context, state *lifecycle.State, object *v1al
 // more to offer. One that carries this very token does: only the writer that
 // made its record knows the token, so an earlier attempt had arrived, though
 // its answer did not.
-func judge(found lifecycle.Secret, object *v1alpha1.TokenRecord) (outcome error, over bool) {
+func judge(found lifecycle.Secret, object *v1alpha1.TokenRecord) (over bool, outcome error) {
 	switch {
 	case found.Holder == lifecycle.HolderForeign:
-		return errForeign, true
+		return true, errForeign
 	case found.Holder == lifecycle.HolderSelf && found.TokenID == object.Name:
-		return nil, true
+		return true, nil
 	case found.Holder == lifecycle.HolderSelf && found.Revision >= object.Spec.Revision:
-		return errOvertaken, true
+		return true, errOvertaken
 	}
-	return nil, false
+	return false, nil
 }
 
 // errForeign says that the wanted Secret belongs to somebody else.

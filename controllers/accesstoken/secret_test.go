@@ -253,11 +253,12 @@ var _ = Describe("The Secret", func() {
 		w.consistent(ctx)
 
 		Expect(admin.Delete(ctx, quota)).To(Succeed())
-		Eventually(func(g Gomega) {
-			w.edit(ctx, func(at *v1alpha1.AccessToken) { at.Spec.Description += "." })
-			p.restWithin(ctx, 0)
-			delivers(ctx, w)
+		Eventually(func() error {
+			return admin.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: w.namespace}}, client.DryRunAll)
 		}).WithTimeout(patience).Should(Succeed())
+		w.edit(ctx, func(at *v1alpha1.AccessToken) { at.Spec.Description = "now" })
+		p.restWithin(ctx, 0)
+		delivers(ctx, w)
 	})
 
 	It("keeps its revision rising when somebody raises it", func(ctx context.Context) {
