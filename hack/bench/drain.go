@@ -29,7 +29,7 @@ func measureDrain(ctx context.Context, b *bench, r *results) (err error) {
 	if err := l.startManager(ctx); err != nil {
 		return err
 	}
-	sample, err := l.takeSample(ctx, "sample")
+	sample, err := l.takeSample(ctx)
 	if err != nil {
 		return err
 	}

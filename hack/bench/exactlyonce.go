@@ -56,7 +56,7 @@ func measureExactlyOnce(ctx context.Context, b *bench, r *results) (err error) {
 	if err := l.startManager(ctx, "--kubeconfig="+kubeconfig, "--workers="+strconv.Itoa(workers)); err != nil {
 		return err
 	}
-	if _, err := l.takeSample(ctx, "sample"); err != nil {
+	if _, err := l.takeSample(ctx); err != nil {
 		return err
 	}
 	published, err := l.rotateWithFaults(ctx, "once", proxy)
@@ -109,7 +109,8 @@ func (l *lab) rotateWithFaults(ctx context.Context, namespace string, proxy *fau
 		return nil, err
 	}
 	watch.cancel()
-	<-watch.ended // cancelled; what was published is not written any more
+	for range watch.ended { // until it is closed: from then on nobody writes what was published
+	}
 	return published, nil
 }
 

@@ -39,7 +39,8 @@ type sample struct {
 
 // takeSample has the running manager issue one token. It also makes sure that
 // the manager leads and has filled its caches before anything is measured.
-func (l *lab) takeSample(ctx context.Context, namespace string) (*sample, error) {
+func (l *lab) takeSample(ctx context.Context) (*sample, error) {
+	const namespace = "sample"
 	if err := l.createNamespace(ctx, namespace); err != nil {
 		return nil, err
 	}

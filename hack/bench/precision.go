@@ -34,7 +34,7 @@ func measurePrecision(ctx context.Context, b *bench, r *results) (err error) {
 	if err := l.startManager(ctx); err != nil {
 		return err
 	}
-	if _, err := l.takeSample(ctx, "sample"); err != nil {
+	if _, err := l.takeSample(ctx); err != nil {
 		return err
 	}
 	b.say("expiry of %d within a few seconds", preciseTokens)

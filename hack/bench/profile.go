@@ -52,7 +52,7 @@ func (l *lab) profileManager(ctx context.Context, what, file string) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request) //nolint:bodyclose // keepProfile closes it
 	if err != nil {
 		return fmt.Errorf("profile of the manager: %w", err)
 	}

@@ -25,7 +25,7 @@ func measureSingle(ctx context.Context, b *bench, r *results) (err error) {
 	if err := l.startManager(ctx); err != nil {
 		return err
 	}
-	if _, err := l.takeSample(ctx, "sample"); err != nil {
+	if _, err := l.takeSample(ctx); err != nil {
 		return err
 	}
 	const namespace = "single"

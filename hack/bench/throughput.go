@@ -38,7 +38,7 @@ func measureThroughput(ctx context.Context, b *bench, r *results) error {
 	for _, n := range b.sizes {
 		cost, err := b.throughputOf(ctx, n, r)
 		if err != nil {
-			return fmt.Errorf("N=%d: %w", n, err)
+			return fmt.Errorf("with %d tokens: %w", n, err)
 		}
 		costs[n] = cost
 	}
@@ -64,7 +64,7 @@ func (b *bench) throughputOf(ctx context.Context, n int, r *results) (cost issue
 	if err := l.startManager(ctx); err != nil {
 		return cost, err
 	}
-	sample, err := l.takeSample(ctx, "sample")
+	sample, err := l.takeSample(ctx)
 	if err != nil {
 		return cost, err
 	}
