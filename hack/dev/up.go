@@ -15,7 +15,7 @@ Up. In another terminal:
 
   export KUBECONFIG=%s
   export PATH=%s:$PATH
-  kubectl apply -f %s
+  kubectl apply -k %s
   kubectl get accesstokens -A -o wide
   kubectl explain accesstoken.spec
 
