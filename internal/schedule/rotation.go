@@ -16,11 +16,13 @@ const (
 )
 
 const (
-	// Where the age allows, an automatic rotation leaves this much time to
-	// mend what keeps it from happening.
-	autoMargin         = 5 * time.Minute
-	autoMarginFromAge  = 10 * time.Minute
-	overdueSpreadLimit = 5 * time.Minute
+	// From this age on, a rotation by the interval Auto comes that long before
+	// the end, so that there is time to mend what keeps it from happening.
+	autoMarginFromAge = 10 * time.Minute
+	autoMargin        = 5 * time.Minute
+
+	// longestSpread bounds how long an overdue rotation is put off.
+	longestSpread = 5 * time.Minute
 )
 
 // Rotation returns when a token that was issued at issuedAt is to be replaced,
@@ -34,7 +36,7 @@ func (p Plan) Rotation(issuedAt time.Time, uid string) (due time.Time, cause Cau
 			due, cause, ok = at, why, true
 		}
 	}
-	if issuedAt.Before(p.requestedAt) {
+	if !p.requestedAt.IsZero() && issuedAt.Before(p.requestedAt) {
 		consider(p.requestedAt, Requested)
 	}
 	if p.auto {
@@ -72,7 +74,7 @@ func (p Plan) Spread(due, startedAt, end time.Time, endOK bool, uid string) time
 	if !due.Before(startedAt) {
 		return due
 	}
-	window := overdueSpreadLimit
+	window := longestSpread
 	if endOK {
 		window = max(0, min(window, end.Sub(startedAt)/10))
 	}

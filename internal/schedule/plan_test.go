@@ -1,0 +1,239 @@
+package schedule_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/schedule"
+)
+
+const (
+	day = 24 * time.Hour
+	uid = "6c1f2a3e-5a0b-4a53-9d3e-2f1c7f0d9b11"
+)
+
+type spec = v1alpha1.AccessTokenSpec
+
+// asked is an AccessToken with the annotation that asks for a rotation.
+func asked(s spec, annotation string) *v1alpha1.AccessToken {
+	at := &v1alpha1.AccessToken{ObjectMeta: metav1.ObjectMeta{Name: "deploy", Namespace: "ci", UID: uid}, Spec: s}
+	if annotation != "" {
+		at.Annotations = map[string]string{v1alpha1.AnnotationRotateRequestedAt: annotation}
+	}
+	return at
+}
+
+func plan(t *testing.T, s spec) schedule.Plan {
+	t.Helper()
+	p, err := schedule.NewPlan(asked(s, ""))
+	if err != nil {
+		t.Fatalf("plan: %v", err)
+	}
+	return p
+}
+
+func rotation(r v1alpha1.Rotation) *v1alpha1.Rotation { return &r }
+
+func TestEffectiveMaxAge(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spec  v1alpha1.MaxAge
+		age   schedule.Age
+		shown v1alpha1.EffectiveMaxAge
+	}{
+		{"an absent age is 90 days by default", "", schedule.Age{Duration: 90 * day}, v1alpha1.EffectiveMaxAge{Value: "2160h", Source: "Default"}},
+		{"a duration is shown as it is written", "720h0m", schedule.Age{Duration: 30 * day}, v1alpha1.EffectiveMaxAge{Value: "720h0m", Source: "Spec"}},
+		{"Never has no duration", "Never", schedule.Age{Never: true}, v1alpha1.EffectiveMaxAge{Value: "Never", Source: "Spec"}},
+		{"the shortest age is that of a cluster for development", "2s", schedule.Age{Duration: 2 * time.Second}, v1alpha1.EffectiveMaxAge{Value: "2s", Source: "Spec"}},
+		{"the longest age is ten years", "87600h", schedule.Age{Duration: 87600 * time.Hour}, v1alpha1.EffectiveMaxAge{Value: "87600h", Source: "Spec"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			age, shown, err := schedule.EffectiveMaxAge(c.spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.age, age); diff != "" {
+				t.Errorf("age (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.shown, shown); diff != "" {
+				t.Errorf("shown (-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, bad := range []v1alpha1.MaxAge{"1s", "0s", "87600h1s", "99999h", "30d", "never", " ", "-1h", "1e3h", "99999999999h"} {
+		age, shown, err := schedule.EffectiveMaxAge(bad)
+		if _, ok := errors.AsType[*schedule.InvalidError](err); !ok || age != (schedule.Age{}) || shown != (v1alpha1.EffectiveMaxAge{}) {
+			t.Errorf("EffectiveMaxAge(%q) is %v, %v, %v", bad, age, shown, err)
+		}
+	}
+}
+
+func TestWhatIsInvalidNamesItsFieldAndWhatToDo(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		spec       spec
+		annotation string
+		want       schedule.InvalidError
+	}{
+		{
+			"a maximum age that is no duration", spec{MaxAge: "30d"}, "",
+			schedule.InvalidError{Field: "spec.maxAge", Reason: "SpecInvalid", Message: `"30d" is neither a duration such as 720h nor Never`},
+		},
+		{
+			"a maximum age that is out of bounds", spec{MaxAge: "0s"}, "",
+			schedule.InvalidError{Field: "spec.maxAge", Reason: "SpecInvalid", Message: `0s is out of bounds: use a duration up to 87600h, such as 720h for 30 days, or Never`},
+		},
+		{
+			"a ttl that is no duration", spec{TTLAfterFinished: "soon"}, "",
+			schedule.InvalidError{Field: "spec.ttlAfterFinished", Reason: "SpecInvalid", Message: `"soon" is not a duration such as 720h, 1h30m or 45s`},
+		},
+		{
+			"a network with host bits", spec{AllowedCIDRs: []v1alpha1.CIDR{"10.0.0.0/8", "10.0.0.1/8"}}, "",
+			schedule.InvalidError{Field: "spec.allowedCIDRs[1]", Reason: "SpecInvalid", Message: `"10.0.0.1/8" is not a network in canonical form such as 10.0.0.0/8, and cannot be changed: create a new AccessToken instead`},
+		},
+		{
+			"an interval that is as long as the age", spec{MaxAge: "168h", Rotation: rotation(v1alpha1.Rotation{Interval: "168h"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.interval", Reason: "RotationInvalid", Message: `168h is not shorter than maxAge, which is 168h, so the token would expire before it is rotated: shorten interval or lengthen maxAge`},
+		},
+		{
+			"an interval that is longer than the default age", spec{Rotation: rotation(v1alpha1.Rotation{Interval: "2160h1s"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.interval", Reason: "RotationInvalid", Message: `2160h1s is not shorter than maxAge, which is 2160h, so the token would expire before it is rotated: shorten interval or lengthen maxAge`},
+		},
+		{
+			"an interval of nothing", spec{Rotation: rotation(v1alpha1.Rotation{Interval: "0s"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.interval", Reason: "SpecInvalid", Message: `0s is out of bounds: use a duration from 1s to 87600h`},
+		},
+		{
+			"two thirds of Never", spec{MaxAge: "Never", Rotation: rotation(v1alpha1.Rotation{Interval: "Auto"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.interval", Reason: "RotationInvalid", Message: `Auto is two thirds of maxAge, which is Never: give an interval such as 720h, or a maxAge`},
+		},
+		{
+			"an overlap that is as long as the interval", spec{Rotation: rotation(v1alpha1.Rotation{Interval: "24h", Overlap: "24h"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.overlap", Reason: "RotationInvalid", Message: `24h is not shorter than the interval, which can be as short as 24h, so more than two tokens would be good at once: shorten overlap or lengthen interval`},
+		},
+		{
+			"an overlap that some UIDs would find too long", spec{MaxAge: "15h", Rotation: rotation(v1alpha1.Rotation{Interval: "Auto", Overlap: "9h30m"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.overlap", Reason: "RotationInvalid", Message: `9h30m is not shorter than the interval, which can be as short as 9h, so more than two tokens would be good at once: shorten overlap or lengthen interval`},
+		},
+		{
+			"an overlap that is out of bounds", spec{Rotation: rotation(v1alpha1.Rotation{Overlap: "8760h1s"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.overlap", Reason: "SpecInvalid", Message: `8760h1s is out of bounds: use a duration from 0s to 8760h`},
+		},
+		{
+			"both interval and schedule", spec{Rotation: rotation(v1alpha1.Rotation{Interval: "24h", Schedule: "@daily"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.schedule", Reason: "RotationInvalid", Message: `interval and schedule exclude each other: remove one of them`},
+		},
+		{
+			"a schedule with a time zone in it", spec{Rotation: rotation(v1alpha1.Rotation{Schedule: "TZ=Europe/Helsinki 0 3 * * *"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.schedule", Reason: "ScheduleInvalid", Message: `"TZ=Europe/Helsinki 0 3 * * *" is neither a cron expression of five fields such as 0 3 * * 1 nor @daily or the like`},
+		},
+		{
+			"a schedule with a minute too high", spec{Rotation: rotation(v1alpha1.Rotation{Schedule: "60 3 * * *"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.schedule", Reason: "ScheduleInvalid", Message: `"60 3 * * *" is not a cron expression: end of range (60) above maximum (59): "60"; use five fields such as 0 3 * * 1`},
+		},
+		{
+			"a schedule of a date that never comes", spec{Rotation: rotation(v1alpha1.Rotation{Schedule: "0 0 30 2 *"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.schedule", Reason: "ScheduleInvalid", Message: `"0 0 30 2 *" names a date that never comes: use one that the calendar has`},
+		},
+		{
+			"an unknown time zone", spec{Rotation: rotation(v1alpha1.Rotation{Schedule: "@daily", TimeZone: "Europe/Atlantis"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.timeZone", Reason: "ScheduleInvalid", Message: `"Europe/Atlantis" is not a time zone: use an IANA name such as Europe/Helsinki, or remove it for UTC`},
+		},
+		{
+			"a request that is no instant", spec{Rotation: rotation(v1alpha1.Rotation{NotIssuedBefore: "now"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.notIssuedBefore", Reason: "SpecInvalid", Message: `"now" is not an instant in UTC: write it like 2026-11-24T09:00:00Z`},
+		},
+		{
+			"an annotation with a local time", spec{}, "2026-11-24T11:00:00+02:00",
+			schedule.InvalidError{Field: "metadata.annotations[accesstoken.dev/rotate-requested-at]", Reason: "SpecInvalid", Message: `"2026-11-24T11:00:00+02:00" is not an instant in UTC: write it like 2026-11-24T09:00:00Z`},
+		},
+		{
+			"an annotation with a day that no month has", spec{}, "2026-11-31T09:00:00Z",
+			schedule.InvalidError{Field: "metadata.annotations[accesstoken.dev/rotate-requested-at]", Reason: "SpecInvalid", Message: `"2026-11-31T09:00:00Z" is not an instant in UTC: write it like 2026-11-24T09:00:00Z`},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := schedule.NewPlan(asked(c.spec, c.annotation))
+			invalid, ok := errors.AsType[*schedule.InvalidError](err)
+			if !ok {
+				t.Fatalf("the error is %v, want an InvalidError", err)
+			}
+			if diff := cmp.Diff(c.want, *invalid); diff != "" {
+				t.Errorf("error (-want +got):\n%s", diff)
+			}
+			if want := c.want.Field + ": " + c.want.Message; err.Error() != want {
+				t.Errorf("the error reads %q, want %q", err, want)
+			}
+		})
+	}
+}
+
+func TestAPlanWithAnErrorKeepsTheRest(t *testing.T) {
+	s := spec{
+		MaxAge: "48h", TTLAfterFinished: "1h", AllowedCIDRs: []v1alpha1.CIDR{"nowhere"},
+		Rotation: rotation(v1alpha1.Rotation{Interval: "72h", Overlap: "1h", NotIssuedBefore: "2026-11-24T09:00:00Z"}),
+	}
+	p, err := schedule.NewPlan(asked(s, "garbage"))
+	if err == nil || err.Error()[:21] != "spec.allowedCIDRs[0]:" {
+		t.Errorf("the error is %v, want that of the first field", err)
+	}
+	if p.MaxAge.Duration != 48*time.Hour || p.Overlap != time.Hour || p.TTLAfterFinished == nil || *p.TTLAfterFinished != time.Hour {
+		t.Errorf("the plan is %+v, without what could be read", p)
+	}
+	if due, cause, ok := p.Rotation(time.Time{}, uid); !ok || cause != schedule.Requested || !due.Equal(instant("2026-11-24T09:00:00Z")) {
+		t.Errorf("a rotation is due at %v by %s (%t), want the request only", due, cause, ok)
+	}
+
+	unread, err := schedule.NewPlan(asked(spec{MaxAge: "30d", Rotation: rotation(v1alpha1.Rotation{Interval: "Auto"})}, ""))
+	if err == nil || unread.MaxAge != (schedule.Age{}) {
+		t.Errorf("an age that cannot be read is %v (%v), want the zero Age", unread.MaxAge, err)
+	}
+	if due, _, ok := unread.Rotation(instant("2026-11-24T09:00:00Z"), uid); ok {
+		t.Errorf("two thirds of an age that cannot be read are due at %v", due)
+	}
+}
+
+func TestNothingToPlanIsNoError(t *testing.T) {
+	p, err := schedule.NewPlan(&v1alpha1.AccessToken{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.MaxAge != (schedule.Age{Duration: 90 * day}) || p.TTLAfterFinished != nil {
+		t.Errorf("the plan of an empty spec is %+v", p)
+	}
+	if due, _, ok := p.Rotation(instant("2026-11-24T09:00:00Z"), uid); ok {
+		t.Errorf("an empty spec rotates at %v", due)
+	}
+}
+
+func TestOverlap(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		maxAge v1alpha1.MaxAge
+		r      v1alpha1.Rotation
+		want   time.Duration
+	}{
+		{"a tenth of the age", "100h", v1alpha1.Rotation{}, 10 * time.Hour},
+		{"at most a day", "720h", v1alpha1.Rotation{Interval: "168h"}, day},
+		{"at least ten minutes", "1h", v1alpha1.Rotation{}, 10 * time.Minute},
+		{"a day when the token never expires", "Never", v1alpha1.Rotation{Interval: "168h"}, day},
+		{"half of an interval that is as long", "720h", v1alpha1.Rotation{Interval: "24h"}, 12 * time.Hour},
+		{"a day beside an interval that is a second longer", "720h", v1alpha1.Rotation{Interval: "24h1s"}, day},
+		{"half of an interval that is shorter, also when the token never expires", "Never", v1alpha1.Rotation{Interval: "1h"}, 30 * time.Minute},
+		{"half of what Auto can come to", "10m", v1alpha1.Rotation{Interval: "Auto"}, 135 * time.Second},
+		{"what is given", "720h", v1alpha1.Rotation{Interval: "24h", Overlap: "23h59m59s"}, day - time.Second},
+		{"none where none is wanted", "720h", v1alpha1.Rotation{Interval: "24h", Overlap: "0s"}, 0},
+		{"what is given, whatever the schedule", "720h", v1alpha1.Rotation{Schedule: "* * * * *", Overlap: "1h"}, time.Hour},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := plan(t, spec{MaxAge: c.maxAge, Rotation: &c.r}).Overlap; got != c.want {
+				t.Errorf("the overlap is %v, want %v", got, c.want)
+			}
+		})
+	}
+}
