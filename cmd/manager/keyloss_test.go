@@ -132,13 +132,3 @@ func testBeginAnew(t *testing.T, m *manager, namespace string) {
 		g.Expect(verify(t.Context(), admin, key)).To(gomega.Succeed())
 	}
 }
-
-// deleteTokens deletes the AccessTokens of a namespace and waits until they are
-// gone.
-func deleteTokens(t *testing.T, namespace string) {
-	t.Helper()
-	g := gomega.NewWithT(t)
-	g.Expect(adminClient(t).DeleteAllOf(t.Context(), &v1alpha1.AccessToken{}, client.InNamespace(namespace))).To(gomega.Succeed())
-	g.Eventually(func() map[client.ObjectKey]v1alpha1.AccessToken { return allTokens(t, client.InNamespace(namespace)) }).
-		WithTimeout(later).WithPolling(often).Should(gomega.BeEmpty())
-}

@@ -117,8 +117,8 @@ func (w *world) stored() *corev1.Secret {
 	return secret
 }
 
-// record stores a record until the test ends or delete is called.
-func (w *world) record() (delete func()) {
+// record stores a record until the test ends or forget is called.
+func (w *world) record() (forget func()) {
 	w.t.Helper()
 	zeros := strings.Repeat("0", 64)
 	object := &v1alpha1.TokenRecord{
@@ -131,13 +131,13 @@ func (w *world) record() (delete func()) {
 	if err := w.admin.Create(w.t.Context(), object); err != nil {
 		w.t.Fatal(err)
 	}
-	delete = func() {
+	forget = func() {
 		if err := client.IgnoreNotFound(w.admin.Delete(context.WithoutCancel(w.t.Context()), object)); err != nil {
 			w.t.Error(err)
 		}
 	}
-	w.t.Cleanup(delete)
-	return delete
+	w.t.Cleanup(forget)
+	return forget
 }
 
 // happened are the events so far.

@@ -51,7 +51,7 @@ func newWorld(t *testing.T, local time.Time) *world {
 // ask sends one request.
 func (w *world) ask(t *testing.T) {
 	t.Helper()
-	response, err := w.client.Get(w.server.URL)
+	response, err := w.send(t)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +59,15 @@ func (w *world) ask(t *testing.T) {
 	if _, err := io.Copy(io.Discard, response.Body); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (w *world) send(t *testing.T) (*http.Response, error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.client.Do(request)
 }
 
 // header writes an instant as a server does.
@@ -142,7 +151,7 @@ func TestTheLastAnswerCounts(t *testing.T) {
 		t.Error("ready though an hour off")
 	}
 	w.server.Close()
-	if response, err := w.client.Get(w.server.URL); err == nil {
+	if response, err := w.send(t); err == nil {
 		_ = response.Body.Close()
 		t.Fatal("a closed server answered")
 	}
