@@ -69,10 +69,10 @@ func measureDrain(ctx context.Context, b *bench, r *results) (err error) {
 
 // drained is a run in which everything fell due at once.
 type drained struct {
-	elapsed    time.Duration // from the due moment to the last status
-	managerCPU time.Duration
-	early      int
-	bad        int
+	elapsed time.Duration // from the due moment to the last status
+	cost
+	early int
+	bad   int
 }
 
 func (l *lab) drain(ctx context.Context, namespace string) (*drained, error) {
@@ -98,7 +98,7 @@ func (l *lab) drain(ctx context.Context, namespace string) (*drained, error) {
 		return nil, fmt.Errorf("the issue of %d tokens took longer than %s: this machine is too slow or too busy", drainTokens, drainNotice)
 	}
 	run := &drained{}
-	idle, err := l.managerStat()
+	before, err := l.cpuTimes()
 	if err != nil {
 		return nil, err
 	}
@@ -108,11 +108,11 @@ func (l *lab) drain(ctx context.Context, namespace string) (*drained, error) {
 	if err := l.waitQuiet(ctx); err != nil {
 		return nil, err
 	}
-	busy, err := l.managerStat()
+	after, err := l.cpuTimes()
 	if err != nil {
 		return nil, err
 	}
-	run.managerCPU = busy.cpu - idle.cpu
+	run.cost = after.since(before, drainTokens)
 	bad, err := l.badSecrets(ctx, namespace)
 	run.bad = len(bad)
 	return run, err
@@ -137,12 +137,10 @@ func (l *lab) awaitRotated(ctx context.Context, namespace string, due time.Time,
 	return watch.wait()
 }
 
-func (run *drained) report(r *results, f floor) {
+func (run *drained) report(r *results, floor pace) {
 	name := fmt.Sprintf("%d rotations at one instant: ", drainTokens)
-	r.addBeside(name+"rate", drainTokens/run.elapsed.Seconds(), f.perSecond, "tokens/s", leastRatio(aimDrain))
-	if hasProc() {
-		r.addBeside(name+"manager CPU per token", perToken(run.managerCPU, drainTokens), f.clientCPU, "ms", aim{})
-	}
+	r.addBeside(name+"rate", drainTokens/run.elapsed.Seconds(), floor.perSecond, "tokens/s", leastRatio(aimDrain))
+	r.reportCPU(name, run.cost, floor.cost, aim{})
 	r.add(name+"early", float64(run.early), "", mustBeZero())
 	r.add(name+"Secrets without a good token", float64(run.bad), "", mustBeZero())
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"strconv"
 	"time"
 
@@ -22,43 +21,44 @@ import (
 
 const fieldOwner = client.FieldOwner("accesstoken-manager")
 
-// floor is what a plain client reached, and what a token took.
-type floor struct {
+// pace is how many tokens a second were written, and what each took.
+type pace struct {
 	perSecond float64
-	clientCPU float64 // ms, of this process: writing, and reading one watch
-	serverCPU float64 // ms, of the API server
+	cost
 }
 
-// between is what lies between a floor before the operator and one after.
-func between(before, after floor) floor {
-	return floor{
+// between is the floor, of one before the operator and one after.
+func between(before, after pace) pace {
+	return pace{
 		perSecond: (before.perSecond + after.perSecond) / 2,
-		clientCPU: (before.clientCPU + after.clientCPU) / 2,
-		serverCPU: (before.serverCPU + after.serverCPU) / 2,
+		cost: cost{
+			client: (before.client + after.client) / 2,
+			server: (before.server + after.server) / 2,
+			all:    (before.all + after.all) / 2,
+		},
 	}
 }
 
 // measureFloor has a plain client write n tokens.
-func (l *lab) measureFloor(ctx context.Context, n int, write func(ctx context.Context, i int) error) (f floor, err error) {
-	client, server := readProcs(os.Getpid(), l.serverPID(), &err)
+func (l *lab) measureFloor(ctx context.Context, n int, write func(ctx context.Context, i int) error) (pace, error) {
+	before, err := l.cpuTimes()
+	if err != nil {
+		return pace{}, err
+	}
 	start := time.Now()
-	if writeErr := parallel(ctx, n, write); writeErr != nil {
-		return f, writeErr
+	if err := parallel(ctx, n, write); err != nil {
+		return pace{}, err
 	}
 	elapsed := time.Since(start)
-	clientEnd, serverEnd := readProcs(os.Getpid(), l.serverPID(), &err)
-	return floor{
-		perSecond: float64(n) / elapsed.Seconds(),
-		clientCPU: perToken(clientEnd.cpu-client.cpu, n),
-		serverCPU: perToken(serverEnd.cpu-server.cpu, n),
-	}, err
+	after, err := l.cpuTimes()
+	return pace{perSecond: float64(n) / elapsed.Seconds(), cost: after.since(before, n)}, err
 }
 
 // floorOfIssue writes n tokens as the operator would have them, declared ones
 // and all that follows but the event.
-func (l *lab) floorOfIssue(ctx context.Context, namespace string, n int, s *sample) (floor, error) {
+func (l *lab) floorOfIssue(ctx context.Context, namespace string, n int, s *sample) (pace, error) {
 	if err := l.createNamespace(ctx, namespace); err != nil {
-		return floor{}, err
+		return pace{}, err
 	}
 	remaining := n
 	watch, err := l.watchTokens(ctx, namespace, func(e event) bool { // as the operator's run is watched
@@ -68,7 +68,7 @@ func (l *lab) floorOfIssue(ctx context.Context, namespace string, n int, s *samp
 		return remaining == 0
 	})
 	if err != nil {
-		return floor{}, err
+		return pace{}, err
 	}
 	f, err := l.measureFloor(ctx, n, func(ctx context.Context, i int) error {
 		at := declared(namespace, numbered(i))
@@ -130,15 +130,15 @@ func (l *lab) applySecret(ctx context.Context, s *sample, at *v1alpha1.AccessTok
 
 // floorOfRotation writes the next revision of every token in a namespace: what
 // an issue writes, the end of the record before, and an event.
-func (l *lab) floorOfRotation(ctx context.Context, namespace string, s *sample) (floor, error) {
+func (l *lab) floorOfRotation(ctx context.Context, namespace string, s *sample) (pace, error) {
 	list := &v1alpha1.AccessTokenList{}
 	if err := l.admin.List(ctx, list, client.InNamespace(namespace)); err != nil {
-		return floor{}, fmt.Errorf("list AccessTokens: %w", err)
+		return pace{}, fmt.Errorf("list AccessTokens: %w", err)
 	}
 	secrets := &metav1.PartialObjectMetadataList{}
 	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
 	if err := l.admin.List(ctx, secrets, client.InNamespace(namespace)); err != nil {
-		return floor{}, fmt.Errorf("list Secrets: %w", err)
+		return pace{}, fmt.Errorf("list Secrets: %w", err)
 	}
 	versions := map[string]string{}
 	for i := range secrets.Items {
@@ -146,7 +146,7 @@ func (l *lab) floorOfRotation(ctx context.Context, namespace string, s *sample) 
 	}
 	records, err := l.recordsByName(ctx, namespace)
 	if err != nil {
-		return floor{}, err
+		return pace{}, err
 	}
 	return l.measureFloor(ctx, len(list.Items), func(ctx context.Context, i int) error {
 		at := &list.Items[i]

@@ -17,7 +17,6 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/assets"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
 )
 
@@ -120,8 +119,6 @@ func (l *lab) stopManager() error {
 }
 
 func (l *lab) managerStat() (procStat, error) { return readProc(l.manager.PID()) }
-
-func (l *lab) serverPID() int { return l.PIDs()[assets.APIServer] }
 
 func (l *lab) createNamespace(ctx context.Context, name string) error {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -46,15 +45,6 @@ func readProc(pid int) (procStat, error) {
 		return procStat{}, fmt.Errorf("CPU time of process %d: %w", pid, err)
 	}
 	return procStat{cpu: cpu, peakRSS: parseKB(status, "VmHWM:"), rss: parseKB(status, "VmRSS:")}, nil
-}
-
-// readProcs reads two processes, and sets err where one cannot be read.
-func readProcs(first, second int, err *error) (a, b procStat) {
-	var aErr, bErr error
-	a, aErr = readProc(first)
-	b, bErr = readProc(second)
-	*err = errors.Join(*err, aErr, bErr)
-	return a, b
 }
 
 // parseCPU adds utime and stime, the 14th and 15th field. The second is the

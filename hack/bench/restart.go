@@ -47,7 +47,7 @@ func (l *lab) measureRestart(ctx context.Context, n int, r *results) error {
 	} else if hasProc() {
 		r.add(name+"manager peak memory", stat.peakRSS, "MB", atMost(peakAim(n)))
 		r.add(name+"manager memory", stat.rss, "MB", aim{})
-		r.add(name+"manager CPU per token", perToken(stat.cpu, n), "ms", aim{})
+		r.add(name+"manager CPU per token", milliseconds(stat.cpu)/float64(n), "ms", aim{})
 	}
 	return nil
 }

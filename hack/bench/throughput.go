@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 )
 
 // What the issue of a token may cost.
@@ -26,21 +25,15 @@ const (
 	floorTokens = 1000
 )
 
-// issueCost is what one token took.
-type issueCost struct {
-	perSecond  float64
-	managerCPU float64 // ms
-}
-
 // measureThroughput declares N tokens at once, for every N that was asked for.
 func measureThroughput(ctx context.Context, b *bench, r *results) error {
-	costs := map[int]issueCost{}
+	reached := map[int]pace{}
 	for _, n := range b.sizes {
-		cost, err := b.throughputOf(ctx, n, r)
+		rate, err := b.throughputOf(ctx, n, r)
 		if err != nil {
 			return fmt.Errorf("with %d tokens: %w", n, err)
 		}
-		costs[n] = cost
+		reached[n] = rate
 	}
 	least, most := slices.Min(b.sizes), slices.Max(b.sizes)
 	if least == most {
@@ -48,53 +41,53 @@ func measureThroughput(ctx context.Context, b *bench, r *results) error {
 	}
 	name := fmt.Sprintf("issue, %d beside %d: ", most, least)
 	same := within(1-aimSameCost, 1+aimSameCost)
-	r.add(name+"rate", costs[most].perSecond/costs[least].perSecond, "ratio", same)
+	r.add(name+"rate", reached[most].perSecond/reached[least].perSecond, "ratio", same)
 	if hasProc() {
-		r.add(name+"manager CPU per token", costs[most].managerCPU/costs[least].managerCPU, "ratio", same)
+		r.add(name+"manager CPU per token", reached[most].manager/reached[least].manager, "ratio", same)
 	}
 	return nil
 }
 
-func (b *bench) throughputOf(ctx context.Context, n int, r *results) (cost issueCost, err error) {
+func (b *bench) throughputOf(ctx context.Context, n int, r *results) (reached pace, err error) {
 	l, err := b.openLab(ctx)
 	if err != nil {
-		return cost, err
+		return reached, err
 	}
 	defer func() { err = errors.Join(err, l.shut()) }()
 	if err := l.startManager(ctx); err != nil {
-		return cost, err
+		return reached, err
 	}
 	sample, err := l.takeSample(ctx)
 	if err != nil {
-		return cost, err
+		return reached, err
 	}
 	if err := l.stopManager(); err != nil {
-		return cost, err
+		return reached, err
 	}
 	b.say("issue %d: the floor, before the operator", n)
 	before, err := l.floorOfIssue(ctx, "floor-before", min(n, floorTokens), sample)
 	if err != nil {
-		return cost, fmt.Errorf("floor: %w", err)
+		return reached, fmt.Errorf("floor: %w", err)
 	}
 	if err := l.clear(ctx, "floor-before"); err != nil {
-		return cost, err
+		return reached, err
 	}
 	b.say("issue %d: the operator", n)
 	run, err := l.issueMeasured(ctx, n)
 	if err != nil {
-		return cost, err
+		return reached, err
 	}
 	b.say("issue %d: the manager starts again", n)
 	if err := l.measureRestart(ctx, n, r); err != nil {
-		return cost, fmt.Errorf("restart: %w", err)
+		return reached, fmt.Errorf("restart: %w", err)
 	}
 	if err := l.stopManager(); err != nil {
-		return cost, err
+		return reached, err
 	}
 	b.say("issue %d: the floor, after the operator", n)
 	after, err := l.floorOfIssue(ctx, "floor-after", min(n, floorTokens), sample)
 	if err != nil {
-		return cost, fmt.Errorf("floor: %w", err)
+		return reached, fmt.Errorf("floor: %w", err)
 	}
 	return run.report(r, n, between(before, after)), nil
 }
@@ -102,10 +95,10 @@ func (b *bench) throughputOf(ctx context.Context, n int, r *results) (cost issue
 // issueRun is a measured run, and what it took.
 type issueRun struct {
 	*issued
-	manager, managerEnd procStat
-	server, serverEnd   procStat
-	requests, others    requestCount
-	bad                 int
+	cost
+	memory           procStat // of the manager, at the end
+	requests, others requestCount
+	bad              int
 }
 
 const issueNamespace = "issue"
@@ -126,7 +119,8 @@ func (l *lab) issueMeasured(ctx context.Context, n int) (*issueRun, error) {
 		return nil, err
 	}
 	run := &issueRun{}
-	if run.manager, run.server = readProcs(l.manager.PID(), l.serverPID(), &err); err != nil {
+	before, err := l.cpuTimes()
+	if err != nil {
 		return nil, err
 	}
 	finishProfile := l.startProfile(ctx, fmt.Sprintf("issue-%d", n))
@@ -136,7 +130,12 @@ func (l *lab) issueMeasured(ctx context.Context, n int) (*issueRun, error) {
 	if err := errors.Join(l.waitQuiet(ctx), finishProfile()); err != nil { // the last events are written
 		return nil, err
 	}
-	if run.managerEnd, run.serverEnd = readProcs(l.manager.PID(), l.serverPID(), &err); err != nil {
+	after, err := l.cpuTimes()
+	if err != nil {
+		return nil, err
+	}
+	run.cost = after.since(before, n)
+	if run.memory, err = l.managerStat(); err != nil {
 		return nil, err
 	}
 	if run.requests, run.others, err = l.managerRequests(mark, issueNamespace); err != nil {
@@ -150,15 +149,13 @@ func (l *lab) issueMeasured(ctx context.Context, n int) (*issueRun, error) {
 	return run, err
 }
 
-func (run *issueRun) report(r *results, n int, f floor) issueCost {
+func (run *issueRun) report(r *results, n int, floor pace) (reached pace) {
 	name := fmt.Sprintf("issue %d: ", n)
-	cost := issueCost{perSecond: float64(n) / run.elapsed.Seconds()}
-	r.addBeside(name+"rate", cost.perSecond, f.perSecond, "tokens/s", leastRatio(aimFloorShare))
+	reached = pace{perSecond: float64(n) / run.elapsed.Seconds(), cost: run.cost}
+	r.addBeside(name+"rate", reached.perSecond, floor.perSecond, "tokens/s", leastRatio(aimFloorShare))
+	r.reportCPU(name, run.cost, floor.cost, atMost(aimManagerCPU))
 	if hasProc() {
-		cost.managerCPU = perToken(run.managerEnd.cpu-run.manager.cpu, n)
-		r.addBeside(name+"manager CPU per token", cost.managerCPU, f.clientCPU, "ms", atMost(aimManagerCPU))
-		r.addBeside(name+"API server CPU per token", perToken(run.serverEnd.cpu-run.server.cpu, n), f.serverCPU, "ms", aim{})
-		r.add(name+"manager peak memory", run.managerEnd.peakRSS, "MB", atMost(peakAim(n)))
+		r.add(name+"manager peak memory", run.memory.peakRSS, "MB", atMost(peakAim(n)))
 	}
 	r.add(name+"created to Ready, p50", milliseconds(run.ready.quantile(0.5)), "ms", aim{})
 	r.add(name+"created to Ready, p99", milliseconds(run.ready.quantile(0.99)), "ms", aim{})
@@ -168,9 +165,7 @@ func (run *issueRun) report(r *results, n int, f floor) issueCost {
 	}
 	r.add(name+"requests about no token", float64(run.others.total()), "", aim{})
 	r.add(name+"Secrets without a good token", float64(run.bad), "", mustBeZero())
-	return cost
+	return reached
 }
-
-func perToken(d time.Duration, n int) float64 { return milliseconds(d) / float64(n) }
 
 func peakAim(n int) float64 { return aimPeakMB + aimPeakMBMore*max(float64(n)/1000-1, 0) }
