@@ -12,6 +12,26 @@ const idLabel = "accesstoken.dev/id/v1\x00"
 
 var idEncoding = base32.NewEncoding(base32Alphabet).WithPadding(base32.NoPadding)
 
+// ID is a token ID as a value that maps and tables can be keyed by. The zero ID is
+// none.
+type ID [IDLength]byte
+
+// ParseID reads a token ID. It fails with ErrID.
+func ParseID(text string) (ID, error) {
+	if !ValidID(text) {
+		return ID{}, ErrID
+	}
+	return ID([]byte(text)), nil
+}
+
+// String returns the ID; empty for none.
+func (id ID) String() string {
+	if id == (ID{}) {
+		return ""
+	}
+	return string(id[:])
+}
+
 // DeclaredID returns the ID of the token that the AccessToken with this UID
 // gets as this revision, which counts from 1. It is the first 80 bits of a
 // SHA-256, so that everybody who issues the same revision arrives at the same

@@ -7,7 +7,7 @@ import "crypto/sha256"
 // the digest of the secret and lets the text go, so that what holds a Presented
 // holds no token. The zero Presented is no token.
 type Presented struct {
-	id     [IDLength]byte
+	id     ID
 	digest [sha256.Size]byte
 }
 
@@ -58,12 +58,11 @@ func prefixLength(text string, prefixes []string) (int, error) {
 
 // ID returns the ID that the token claims. It may be logged; only a token that
 // verified proves that it is the ID's.
-func (p Presented) ID() string {
-	if p.id[0] == 0 {
-		return ""
-	}
-	return string(p.id[:])
-}
+func (p Presented) ID() string { return p.id.String() }
+
+// Key returns the same ID as a value to look up by, without allocating. It is the
+// zero ID for no token.
+func (p Presented) Key() ID { return p.id }
 
 // SecretDigest returns the SHA-256 of the secret's 43 characters, which is what
 // a record verifies. Handle it as a secret all the same.
