@@ -13,6 +13,9 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.allowedCIDRs) == has(oldSelf.allowedCIDRs) && (!has(self.allowedCIDRs) || self.allowedCIDRs == oldSelf.allowedCIDRs)",fieldPath=`.allowedCIDRs`,reason=FieldValueForbidden,message="cannot be changed, added or removed after creation: create a new AccessToken instead"
 // +kubebuilder:validation:XValidation:rule="!has(self.rotation) || !has(self.rotation.interval) || !has(self.maxAge) || self.maxAge != 'Never' || self.rotation.interval != 'Auto'",fieldPath=`.rotation.interval`,message="Auto is two thirds of maxAge, which is Never: give an interval such as 720h, or a maxAge"
 // +kubebuilder:validation:XValidation:rule="!has(self.rotation) || !has(self.rotation.interval) || !has(self.maxAge) || [self.maxAge, self.rotation.interval].exists(d, size(d) == 0 || !d.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$')) || duration(self.rotation.interval) < duration(self.maxAge)",fieldPath=`.rotation.interval`,message="must be shorter than maxAge, else the token expires before it is rotated"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxLifetime) || (has(self.extendWhenUsed) && self.extendWhenUsed)",fieldPath=`.maxLifetime`,message="belongs to extendWhenUsed: set extendWhenUsed to true, or remove maxLifetime"
+// +kubebuilder:validation:XValidation:rule="!has(self.extendWhenUsed) || !self.extendWhenUsed || !has(self.maxAge) || self.maxAge != 'Never'",fieldPath=`.extendWhenUsed`,message="use extends maxAge, which is Never: give a maxAge such as 720h, or remove extendWhenUsed"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxLifetime) || !has(self.maxAge) || [self.maxAge, self.maxLifetime].exists(d, size(d) == 0 || !d.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$')) || duration(self.maxLifetime) >= duration(self.maxAge)",fieldPath=`.maxLifetime`,message="must not be shorter than maxAge: lengthen maxLifetime or shorten maxAge"
 type AccessTokenSpec struct {
 	// description says in free text what the token is for, up to 256
 	// characters. Absent means none. It can be changed at any time and changes
@@ -25,13 +28,33 @@ type AccessTokenSpec struct {
 	// maxAge is how long an issued token lives: a duration from 10m to 87600h
 	// such as 720h for 30 days, or Never, which takes the RBAC verb
 	// issue-without-expiry on accesstokens in the namespace. Absent means 2160h
-	// (90 days). A shorter maxAge binds the live token at once, a longer one
-	// the next token.
+	// (90 days), or 720h (30 days) with extendWhenUsed. A shorter maxAge binds the
+	// live token at once, a longer one the next token.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="self == 'Never' || (self.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$') && self != '' && duration(self) >= duration('10m') && duration(self) <= duration('87600h'))",message="must be a duration from 10m to 87600h, for example 720h for 30 days, or Never"
 	MaxAge MaxAge `json:"maxAge,omitempty"`
+
+	// extendWhenUsed makes maxAge count from the last use instead of from the
+	// issue: a token in use lives on until maxLifetime, one that nobody uses for
+	// maxAge expires. Absent or false means that maxAge counts from the issue.
+	// Setting it holds from the next token on; taking it away binds the live token
+	// at once.
+	//
+	// +optional
+	ExtendWhenUsed bool `json:"extendWhenUsed,omitempty"`
+
+	// maxLifetime is how long an issued token lives at most, however much it is
+	// used: a duration up to 87600h that is not shorter than maxAge. It belongs to
+	// extendWhenUsed. Absent means four times maxAge up to 8760h (365 days), or
+	// maxAge if that is longer. A shorter maxLifetime binds the live token at once,
+	// a longer one the next token.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$') && self != '' && duration(self) > duration('0s') && duration(self) <= duration('87600h')",message="must be a duration up to 87600h, for example 2160h for 90 days"
+	MaxLifetime Duration `json:"maxLifetime,omitempty"`
 
 	// scopes are what the token may be used for, in the words of whoever
 	// accepts it, such as deploy:shop; at least one, at most 64, each of up to

@@ -75,12 +75,20 @@ type TokenRecordSpec struct {
 	// +kubebuilder:validation:MaxLength=27
 	IssuedAt Timestamp `json:"issuedAt"`
 
-	// maxAgeSeconds is how long after issuedAt the token lives. Absent means
-	// that it does not expire by age.
+	// maxAgeSeconds is how long after issuedAt the token lives, or with
+	// extendWhenUsed after its last use. Absent means that it does not expire by
+	// age.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	MaxAgeSeconds *int64 `json:"maxAgeSeconds,omitempty"`
+
+	// extendWhenUsed makes maxAgeSeconds count from the last use, which is in
+	// status.lastUsedAt, once there was one. Absent or false means that it counts
+	// from issuedAt.
+	//
+	// +optional
+	ExtendWhenUsed bool `json:"extendWhenUsed,omitempty"`
 
 	// notAfter is the moment from which the token is refused whatever else
 	// holds. Absent means that there is none.
@@ -222,11 +230,42 @@ type TokenRecordStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	MaxAgeSeconds *int64 `json:"maxAgeSeconds,omitempty"`
+
+	// lastUsedAt is when the token was last accepted, written within ten minutes,
+	// and sooner where the end depends on it. Absent means never, as far as is
+	// known. Once set it only moves later; a time to come counts as now.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=27
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$`
+	LastUsedAt Timestamp `json:"lastUsedAt,omitempty"`
+
+	// lastUsedFrom is the client's address at that use. Absent where the protocol
+	// did not tell it.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=45
+	LastUsedFrom string `json:"lastUsedFrom,omitempty"`
+
+	// lastUserAgent is what the client called itself at that use, cut to 256 bytes
+	// and without control characters. Absent where the protocol did not tell it.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	LastUserAgent string `json:"lastUserAgent,omitempty"`
+
+	// lastUsedFor is what the token opened at that use: the protocol of the check,
+	// and the host where it is known. Absent means unknown.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	LastUsedFor string `json:"lastUsedFor,omitempty"`
 }
 
 // EndReason is why a token ended before its age.
 //
-// +kubebuilder:validation:Enum=Superseded;Suspended;Revoked;Unpublished
+// +kubebuilder:validation:Enum=Superseded;Suspended;Revoked;Unpublished;Shortened;RevokedByHolder
 type EndReason string
 
 const (
@@ -238,6 +277,11 @@ const (
 	EndReasonRevoked EndReason = "Revoked"
 	// EndReasonUnpublished: it never reached a Secret, so nobody holds it.
 	EndReasonUnpublished EndReason = "Unpublished"
+	// EndReasonShortened: spec.maxLifetime became shorter, or spec.extendWhenUsed
+	// was taken away.
+	EndReasonShortened EndReason = "Shortened"
+	// EndReasonRevokedByHolder: whoever held the token revoked it (RFC 7009).
+	EndReasonRevokedByHolder EndReason = "RevokedByHolder"
 )
 
 // TokenRecord is one issued credential; its name is the token ID. Only the
@@ -257,12 +301,16 @@ const (
 // +kubebuilder:printcolumn:name="ENDS EARLIER",type=string,JSONPath=`.status.expiresAt`
 // +kubebuilder:printcolumn:name="REVOKED",type=string,JSONPath=`.status.revokedAt`
 // +kubebuilder:printcolumn:name="REASON",type=string,JSONPath=`.status.reason`
+// +kubebuilder:printcolumn:name="LAST USED",type=date,JSONPath=`.status.lastUsedAt`
 // +kubebuilder:printcolumn:name="SUBJECT",type=string,priority=1,JSONPath=`.spec.subject.name`
 // +kubebuilder:printcolumn:name="KEY",type=string,priority=1,JSONPath=`.spec.keyID`
+// +kubebuilder:printcolumn:name="USED FROM",type=string,priority=1,JSONPath=`.status.lastUsedFrom`
+// +kubebuilder:printcolumn:name="USED BY",type=string,priority=1,JSONPath=`.status.lastUserAgent`
 // +kubebuilder:validation:XValidation:rule="self.spec == oldSelf.spec",fieldPath=`.spec`,reason=FieldValueForbidden,message="a record cannot be changed: declare a new AccessToken, or request a rotation"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.revokedAt) || (has(self.status) && has(self.status.revokedAt) && self.status.revokedAt == oldSelf.status.revokedAt)",fieldPath=`.status`,reason=FieldValueForbidden,message="status.revokedAt cannot be unset or moved: a revoked token stays revoked, ask for a new one"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.expiresAt) || (has(self.status) && has(self.status.expiresAt) && timestamp(self.status.expiresAt) <= timestamp(oldSelf.status.expiresAt))",fieldPath=`.status`,reason=FieldValueForbidden,message="status.expiresAt can only move earlier"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.maxAgeSeconds) || (has(self.status) && has(self.status.maxAgeSeconds) && self.status.maxAgeSeconds <= oldSelf.status.maxAgeSeconds)",fieldPath=`.status`,reason=FieldValueForbidden,message="status.maxAgeSeconds can only shrink"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.lastUsedAt) || (has(self.status) && has(self.status.lastUsedAt) && timestamp(self.status.lastUsedAt) >= timestamp(oldSelf.status.lastUsedAt))",fieldPath=`.status`,reason=FieldValueForbidden,message="status.lastUsedAt can only move later"
 type TokenRecord struct {
 	metav1.TypeMeta `json:",inline"`
 

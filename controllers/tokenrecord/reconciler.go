@@ -142,7 +142,7 @@ func buildsOn(token *v1alpha1.AccessToken, object *v1alpha1.TokenRecord) bool {
 // deletionDue is when an ended record is deleted; ok is false for one that does
 // not end, or whose end cannot be read: when in doubt, keep.
 func (r *Reconciler) deletionDue(object *v1alpha1.TokenRecord) (time.Time, bool) {
-	end, ends, err := record.Ends(object)
+	end, ends, err := record.Ends(object, r.Clock.Now())
 	if err != nil || !ends {
 		return time.Time{}, false
 	}

@@ -26,7 +26,7 @@ func NextLook(s State) (at time.Time, ok bool) {
 		if r.ended(s.Now) {
 			continue
 		}
-		consider(r.end())
+		consider(r.end(s.Now))
 		consider(s.unpublishedEnd(r))
 	}
 	if _, next, more := s.notice(); more {
@@ -42,7 +42,7 @@ func (s State) notice() (reached string, next time.Time, more bool) {
 	if !found || !current.verifies(s.Now) {
 		return "", time.Time{}, false
 	}
-	end, ends := current.end()
+	end, ends := current.end(s.Now)
 	if !ends {
 		return "", time.Time{}, false
 	}

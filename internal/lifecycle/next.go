@@ -129,7 +129,7 @@ func (s State) rotation() (Cause, time.Time, bool) {
 	if cause != schedule.Requested {
 		end, ends := time.Time{}, true
 		if current, found := s.current(); found {
-			end, ends = current.end()
+			end, ends = current.end(s.Now)
 		}
 		due = s.Plan.Spread(due, s.StartedAt, end, ends, string(s.Token.UID))
 	}
@@ -187,7 +187,7 @@ func supersede(s State) Action {
 		if r.Object.Spec.Revision >= current.Object.Spec.Revision || !s.Published[r.Object.Name] || r.ended(s.Now) {
 			continue
 		}
-		end, ends := r.end()
+		end, ends := r.end(s.Now)
 		want := s.Now
 		if r.Object.Name == overlapping {
 			want = schedule.OverlapEnd(current.IssuedAt, s.Plan.Overlap, end, ends)

@@ -92,8 +92,9 @@ func (r Record) verifies(now time.Time) bool { return r.Void == nil && !r.ended(
 
 func (r Record) revoked() bool { return r.Object.Status.RevokedAt != "" }
 
-func (r Record) end() (at time.Time, ok bool) {
-	at, ok, err := record.Ends(r.Object)
+// end is when the token ends, as it is known at now: use may move it later.
+func (r Record) end(now time.Time) (at time.Time, ok bool) {
+	at, ok, err := record.Ends(r.Object, now)
 	if err != nil {
 		return time.Time{}, true
 	}
@@ -255,7 +256,7 @@ func (s State) takenBack() (v1alpha1.EndReason, bool) {
 func (s State) finishedByAge() (time.Time, bool) {
 	current, found := s.current()
 	if found && (current.Void == nil || current.Object.Name != s.Token.Status.TokenID) {
-		end, ends := current.end()
+		end, ends := current.end(s.Now)
 		return end, ends && current.Void == nil && !current.revoked() && current.ended(s.Now)
 	}
 	// The record is gone or no longer opens: the status remembers. A token that
@@ -280,8 +281,8 @@ func (s State) currentIssuedAt() (time.Time, bool) {
 
 // ageEnd is when a record ends by its age, whether or not it was revoked
 // before.
-func ageEnd(r Record) (time.Time, bool) {
+func ageEnd(r Record, now time.Time) (time.Time, bool) {
 	unrevoked := *r.Object
 	unrevoked.Status.RevokedAt = ""
-	return Record{Object: &unrevoked}.end()
+	return Record{Object: &unrevoked}.end(now)
 }

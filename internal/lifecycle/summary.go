@@ -38,7 +38,7 @@ func (s State) describeCurrent(status *v1alpha1.AccessTokenStatus) {
 	status.Revision = max(status.Revision, current.Object.Spec.Revision)
 	status.IssuedAt = current.Object.Spec.IssuedAt
 	status.ExpiresAt = ""
-	if end, ends := ageEnd(current); ends {
+	if end, ends := ageEnd(current, s.Now); ends {
 		status.ExpiresAt = v1alpha1.NewTimestamp(end)
 	}
 }
@@ -51,7 +51,7 @@ func (s State) verifyingTokens() []v1alpha1.IssuedToken {
 			continue
 		}
 		token := v1alpha1.IssuedToken{ID: r.Object.Name, Revision: r.Object.Spec.Revision, IssuedAt: r.Object.Spec.IssuedAt}
-		if end, ends := r.end(); ends {
+		if end, ends := r.end(s.Now); ends {
 			token.ExpiresAt = v1alpha1.NewTimestamp(end)
 		}
 		tokens = append(tokens, token)

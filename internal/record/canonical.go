@@ -56,6 +56,9 @@ func canonical(spec *v1alpha1.TokenRecordSpec, at place) ([]byte, error) {
 		e.number(tagMaxAgeSeconds, *spec.MaxAgeSeconds)
 	}
 	e.instant(tagNotAfter, "spec.notAfter", spec.NotAfter)
+	if spec.ExtendWhenUsed {
+		e.number(tagExtendWhenUsed, 1)
+	}
 
 	if spec.Creator != nil {
 		// Written even when empty: that there is a creator is a fact of its own.

@@ -96,6 +96,12 @@ func decodeField(spec *v1alpha1.TokenRecordSpec, at *place, f field) error {
 		var age int64
 		age, err = decodeNumber(f.value)
 		spec.MaxAgeSeconds = &age
+	case tagExtendWhenUsed:
+		var one int64
+		if one, err = decodeNumber(f.value); err == nil && one != 1 {
+			err = errors.New("an absent flag is written")
+		}
+		spec.ExtendWhenUsed = true
 	case tagAllowedCIDRs:
 		if spec.AllowedCIDRs, err = decodeList[v1alpha1.CIDR](f.value); err == nil && !slices.IsSorted(spec.AllowedCIDRs) {
 			err = errors.New("not sorted")
@@ -190,7 +196,9 @@ func anyRecord(t *rapid.T) (v1alpha1.TokenRecordSpec, place) {
 		IssuedAt:      anyInstant(t, "issuedAt"),
 		MaxAgeSeconds: rapid.Ptr(rapid.Int64(), true).Draw(t, "maxAgeSeconds"),
 		NotAfter:      anyInstant(t, "notAfter"),
-		KeyID:         text("keyID"),
+
+		ExtendWhenUsed: rapid.Bool().Draw(t, "extendWhenUsed"),
+		KeyID:          text("keyID"),
 	}
 	if rapid.Bool().Draw(t, "creator") {
 		spec.Creator = &v1alpha1.Creator{Username: text("username"), UID: text("creator uid")}

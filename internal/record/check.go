@@ -35,7 +35,10 @@ func check(spec *v1alpha1.TokenRecordSpec, at place) error {
 	if err := checkLists(spec); err != nil {
 		return err
 	}
-	_, _, err := ends(spec, nil)
+	if spec.ExtendWhenUsed && (spec.MaxAgeSeconds == nil || spec.NotAfter == "") {
+		return malformed("spec: maxAgeSeconds or notAfter is missing, which a token that use extends must have")
+	}
+	_, err := lifetime(spec, nil)
 	return err
 }
 

@@ -61,7 +61,7 @@ func TestEndsIsTheEarliestOfAll(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.spec.IssuedAt = issue
 			rec := &v1alpha1.TokenRecord{Spec: c.spec, Status: c.status}
-			at, ok, err := Ends(rec)
+			at, ok, err := Ends(rec, instant(issue))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,6 +87,76 @@ func TestEndsIsTheEarliestOfAll(t *testing.T) {
 	}
 }
 
+func TestUseExtendsUpToTheHardEnd(t *testing.T) {
+	sliding := v1alpha1.TokenRecordSpec{IssuedAt: issue, MaxAgeSeconds: seconds(3600), ExtendWhenUsed: true, NotAfter: "2026-11-24T12:00:00Z"}
+	for name, c := range map[string]struct {
+		status v1alpha1.TokenRecordStatus
+		now    string
+		want   string
+	}{
+		"never used": {now: issue, want: "2026-11-24T10:00:00Z"},
+		"used":       {status: v1alpha1.TokenRecordStatus{LastUsedAt: "2026-11-24T09:30:00Z"}, now: "2026-11-24T09:31:00Z", want: "2026-11-24T10:30:00Z"},
+		"used so late that the hard end comes first": {
+			status: v1alpha1.TokenRecordStatus{LastUsedAt: "2026-11-24T11:30:00Z"}, now: "2026-11-24T11:31:00Z", want: "2026-11-24T12:00:00Z",
+		},
+		"a use to come counts as now": {
+			status: v1alpha1.TokenRecordStatus{LastUsedAt: "2026-11-24T10:30:00Z"}, now: "2026-11-24T09:10:00Z", want: "2026-11-24T10:10:00Z",
+		},
+		"a use before the issue counts as none": {status: v1alpha1.TokenRecordStatus{LastUsedAt: "2026-11-23T09:00:00Z"}, now: issue, want: "2026-11-24T10:00:00Z"},
+		"a lower age counts from the use too": {
+			status: v1alpha1.TokenRecordStatus{LastUsedAt: "2026-11-24T09:30:00Z", MaxAgeSeconds: seconds(60)}, now: "2026-11-24T09:30:00Z", want: "2026-11-24T09:31:00Z",
+		},
+		"the end of an overlap is not moved by use": {
+			status: v1alpha1.TokenRecordStatus{LastUsedAt: "2026-11-24T09:30:00Z", ExpiresAt: "2026-11-24T09:45:00Z"}, now: "2026-11-24T09:31:00Z", want: "2026-11-24T09:45:00Z",
+		},
+		"a use brings back nothing that was revoked": {
+			status: v1alpha1.TokenRecordStatus{LastUsedAt: "2026-11-24T09:30:00Z", RevokedAt: "2026-11-24T09:20:00Z"}, now: "2026-11-24T09:31:00Z", want: "2026-11-24T09:20:00Z",
+		},
+	} {
+		rec := &v1alpha1.TokenRecord{Spec: sliding, Status: c.status}
+		at, ok, err := Ends(rec, instant(c.now))
+		if err != nil || !ok || !at.Equal(instant(c.want)) {
+			t.Errorf("%s: ends at %s (%v, error %v), want %s", name, at, ok, err, c.want)
+		}
+		if Ended(rec, instant(c.now)) != !instant(c.now).Before(instant(c.want)) {
+			t.Errorf("%s: ended and its end disagree", name)
+		}
+	}
+	if idle, ok := mustLifetime(t, sliding).Sliding(); !ok || idle != time.Hour {
+		t.Errorf("sliding by %s (%v), want an hour", idle, ok)
+	}
+	if (Lifetime{}).Ended(instant(issue)) == false {
+		t.Error("the zero Lifetime is good")
+	}
+}
+
+func mustLifetime(t *testing.T, spec v1alpha1.TokenRecordSpec) Lifetime {
+	t.Helper()
+	life, err := LifetimeOf(&v1alpha1.TokenRecord{Spec: spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return life
+}
+
+// TestNoUseLeadsPastTheHardEnd: whenever a token was used, it ends no later than
+// spec.notAfter, and no later than its age from now.
+func TestNoUseLeadsPastTheHardEnd(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		spec := v1alpha1.TokenRecordSpec{IssuedAt: issue, MaxAgeSeconds: seconds(3600), ExtendWhenUsed: true, NotAfter: "2026-11-24T12:00:00Z"}
+		now := instant(issue).Add(time.Duration(rapid.Int64Range(0, int64(6*time.Hour)).Draw(t, "now")))
+		rec := &v1alpha1.TokenRecord{Spec: spec, Status: v1alpha1.TokenRecordStatus{LastUsedAt: anyInstant(t, "lastUsedAt")}}
+		at, ok, err := Ends(rec, now)
+		latest := now.Add(time.Hour)
+		if hard := instant("2026-11-24T12:00:00Z"); hard.Before(latest) {
+			latest = hard
+		}
+		if err != nil || !ok || at.After(latest) {
+			t.Fatalf("ends at %s (%v, error %v), want no later than %s", at, ok, err, latest)
+		}
+	})
+}
+
 func TestWhatCannotBeReadHasEnded(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.TokenRecord){
 		"no time of issue":               func(r *v1alpha1.TokenRecord) { r.Spec.IssuedAt = "" },
@@ -94,6 +164,7 @@ func TestWhatCannotBeReadHasEnded(t *testing.T) {
 		"a last moment that is none":     func(r *v1alpha1.TokenRecord) { r.Spec.NotAfter = "never" },
 		"an end in status that is none":  func(r *v1alpha1.TokenRecord) { r.Status.ExpiresAt = "2026-11-24T09:00:00+02:00" },
 		"a revocation at no time":        func(r *v1alpha1.TokenRecord) { r.Status.RevokedAt = "yes" },
+		"a last use that is none":        func(r *v1alpha1.TokenRecord) { r.Status.LastUsedAt = "today" },
 		"a blank for a revocation":       func(r *v1alpha1.TokenRecord) { r.Status.RevokedAt = " " },
 		"an age of zero":                 func(r *v1alpha1.TokenRecord) { r.Spec.MaxAgeSeconds = seconds(0) },
 		"an age below zero":              func(r *v1alpha1.TokenRecord) { r.Spec.MaxAgeSeconds = seconds(-1) },
@@ -109,7 +180,7 @@ func TestWhatCannotBeReadHasEnded(t *testing.T) {
 			t.Fatal("ended before the change")
 		}
 		change(rec)
-		at, ok, err := Ends(rec)
+		at, ok, err := Ends(rec, instant(issue))
 		if !errors.Is(err, ErrMalformed) || !ok || !at.IsZero() {
 			t.Errorf("%s: %s, %v, error %v; want long ago and %v", name, at, ok, err, ErrMalformed)
 		}

@@ -180,6 +180,10 @@ func naiveValue(t *testing.T, kind string, value any) []byte {
 			t.Fatal(err)
 		}
 		naiveWrite(&out, number)
+	case "flag":
+		if value == true {
+			naiveWrite(&out, int64(1))
+		}
 	case "instant":
 		at, err := time.Parse(time.RFC3339, value.(string))
 		if err != nil {

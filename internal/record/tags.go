@@ -43,7 +43,7 @@ const (
 	tagIssuedAt           tag = 0x40 // spec.issuedAt
 	tagMaxAgeSeconds      tag = 0x41 // spec.maxAgeSeconds
 	tagNotAfter           tag = 0x42 // spec.notAfter
-	tagExtendWhenUsed     tag = 0x43 // reserved: the age counts from the last use
+	tagExtendWhenUsed     tag = 0x43 // spec.extendWhenUsed
 	tagMaxLifetimeSeconds tag = 0x44 // reserved: the hard end of an age that use extends
 )
 

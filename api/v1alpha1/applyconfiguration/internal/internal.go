@@ -59,9 +59,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: description
       type:
         scalar: string
+    - name: extendWhenUsed
+      type:
+        scalar: boolean
     - name: maxAge
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.MaxAge
+    - name: maxLifetime
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Duration
     - name: rotation
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Rotation
@@ -282,6 +288,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: creator
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Creator
+    - name: extendWhenUsed
+      type:
+        scalar: boolean
     - name: hash
       type:
         scalar: string
@@ -321,6 +330,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: expiresAt
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Timestamp
+    - name: lastUsedAt
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Timestamp
+    - name: lastUsedFor
+      type:
+        scalar: string
+    - name: lastUsedFrom
+      type:
+        scalar: string
+    - name: lastUserAgent
+      type:
+        scalar: string
     - name: maxAgeSeconds
       type:
         scalar: numeric

@@ -20,9 +20,21 @@ type AccessTokenSpecApplyConfiguration struct {
 	// maxAge is how long an issued token lives: a duration from 10m to 87600h
 	// such as 720h for 30 days, or Never, which takes the RBAC verb
 	// issue-without-expiry on accesstokens in the namespace. Absent means 2160h
-	// (90 days). A shorter maxAge binds the live token at once, a longer one
-	// the next token.
+	// (90 days), or 720h (30 days) with extendWhenUsed. A shorter maxAge binds the
+	// live token at once, a longer one the next token.
 	MaxAge *apiv1alpha1.MaxAge `json:"maxAge,omitempty"`
+	// extendWhenUsed makes maxAge count from the last use instead of from the
+	// issue: a token in use lives on until maxLifetime, one that nobody uses for
+	// maxAge expires. Absent or false means that maxAge counts from the issue.
+	// Setting it holds from the next token on; taking it away binds the live token
+	// at once.
+	ExtendWhenUsed *bool `json:"extendWhenUsed,omitempty"`
+	// maxLifetime is how long an issued token lives at most, however much it is
+	// used: a duration up to 87600h that is not shorter than maxAge. It belongs to
+	// extendWhenUsed. Absent means four times maxAge up to 8760h (365 days), or
+	// maxAge if that is longer. A shorter maxLifetime binds the live token at once,
+	// a longer one the next token.
+	MaxLifetime *apiv1alpha1.Duration `json:"maxLifetime,omitempty"`
 	// scopes are what the token may be used for, in the words of whoever
 	// accepts it, such as deploy:shop; at least one, at most 64, each of up to
 	// 128 printable ASCII characters without space, quote or backslash (RFC 6749
@@ -76,6 +88,22 @@ func (b *AccessTokenSpecApplyConfiguration) WithDescription(value string) *Acces
 // If called multiple times, the MaxAge field is set to the value of the last call.
 func (b *AccessTokenSpecApplyConfiguration) WithMaxAge(value apiv1alpha1.MaxAge) *AccessTokenSpecApplyConfiguration {
 	b.MaxAge = &value
+	return b
+}
+
+// WithExtendWhenUsed sets the ExtendWhenUsed field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ExtendWhenUsed field is set to the value of the last call.
+func (b *AccessTokenSpecApplyConfiguration) WithExtendWhenUsed(value bool) *AccessTokenSpecApplyConfiguration {
+	b.ExtendWhenUsed = &value
+	return b
+}
+
+// WithMaxLifetime sets the MaxLifetime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxLifetime field is set to the value of the last call.
+func (b *AccessTokenSpecApplyConfiguration) WithMaxLifetime(value apiv1alpha1.Duration) *AccessTokenSpecApplyConfiguration {
+	b.MaxLifetime = &value
 	return b
 }
 

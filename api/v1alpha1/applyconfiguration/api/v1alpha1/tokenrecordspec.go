@@ -37,9 +37,14 @@ type TokenRecordSpecApplyConfiguration struct {
 	// good only while metadata.creationTimestamp is within 5 minutes of it, so
 	// that one made again or restored from a backup is not.
 	IssuedAt *apiv1alpha1.Timestamp `json:"issuedAt,omitempty"`
-	// maxAgeSeconds is how long after issuedAt the token lives. Absent means
-	// that it does not expire by age.
+	// maxAgeSeconds is how long after issuedAt the token lives, or with
+	// extendWhenUsed after its last use. Absent means that it does not expire by
+	// age.
 	MaxAgeSeconds *int64 `json:"maxAgeSeconds,omitempty"`
+	// extendWhenUsed makes maxAgeSeconds count from the last use, which is in
+	// status.lastUsedAt, once there was one. Absent or false means that it counts
+	// from issuedAt.
+	ExtendWhenUsed *bool `json:"extendWhenUsed,omitempty"`
 	// notAfter is the moment from which the token is refused whatever else
 	// holds. Absent means that there is none.
 	NotAfter *apiv1alpha1.Timestamp `json:"notAfter,omitempty"`
@@ -146,6 +151,14 @@ func (b *TokenRecordSpecApplyConfiguration) WithIssuedAt(value apiv1alpha1.Times
 // If called multiple times, the MaxAgeSeconds field is set to the value of the last call.
 func (b *TokenRecordSpecApplyConfiguration) WithMaxAgeSeconds(value int64) *TokenRecordSpecApplyConfiguration {
 	b.MaxAgeSeconds = &value
+	return b
+}
+
+// WithExtendWhenUsed sets the ExtendWhenUsed field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ExtendWhenUsed field is set to the value of the last call.
+func (b *TokenRecordSpecApplyConfiguration) WithExtendWhenUsed(value bool) *TokenRecordSpecApplyConfiguration {
+	b.ExtendWhenUsed = &value
 	return b
 }
 

@@ -25,6 +25,19 @@ type TokenRecordStatusApplyConfiguration struct {
 	// maxAgeSeconds is a lower cap on the age than the spec's. Absent means
 	// none. Once set it only shrinks.
 	MaxAgeSeconds *int64 `json:"maxAgeSeconds,omitempty"`
+	// lastUsedAt is when the token was last accepted, written within ten minutes,
+	// and sooner where the end depends on it. Absent means never, as far as is
+	// known. Once set it only moves later; a time to come counts as now.
+	LastUsedAt *apiv1alpha1.Timestamp `json:"lastUsedAt,omitempty"`
+	// lastUsedFrom is the client's address at that use. Absent where the protocol
+	// did not tell it.
+	LastUsedFrom *string `json:"lastUsedFrom,omitempty"`
+	// lastUserAgent is what the client called itself at that use, cut to 256 bytes
+	// and without control characters. Absent where the protocol did not tell it.
+	LastUserAgent *string `json:"lastUserAgent,omitempty"`
+	// lastUsedFor is what the token opened at that use: the protocol of the check,
+	// and the host where it is known. Absent means unknown.
+	LastUsedFor *string `json:"lastUsedFor,omitempty"`
 }
 
 // TokenRecordStatusApplyConfiguration constructs a declarative configuration of the TokenRecordStatus type for use with
@@ -62,5 +75,37 @@ func (b *TokenRecordStatusApplyConfiguration) WithExpiresAt(value apiv1alpha1.Ti
 // If called multiple times, the MaxAgeSeconds field is set to the value of the last call.
 func (b *TokenRecordStatusApplyConfiguration) WithMaxAgeSeconds(value int64) *TokenRecordStatusApplyConfiguration {
 	b.MaxAgeSeconds = &value
+	return b
+}
+
+// WithLastUsedAt sets the LastUsedAt field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastUsedAt field is set to the value of the last call.
+func (b *TokenRecordStatusApplyConfiguration) WithLastUsedAt(value apiv1alpha1.Timestamp) *TokenRecordStatusApplyConfiguration {
+	b.LastUsedAt = &value
+	return b
+}
+
+// WithLastUsedFrom sets the LastUsedFrom field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastUsedFrom field is set to the value of the last call.
+func (b *TokenRecordStatusApplyConfiguration) WithLastUsedFrom(value string) *TokenRecordStatusApplyConfiguration {
+	b.LastUsedFrom = &value
+	return b
+}
+
+// WithLastUserAgent sets the LastUserAgent field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastUserAgent field is set to the value of the last call.
+func (b *TokenRecordStatusApplyConfiguration) WithLastUserAgent(value string) *TokenRecordStatusApplyConfiguration {
+	b.LastUserAgent = &value
+	return b
+}
+
+// WithLastUsedFor sets the LastUsedFor field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastUsedFor field is set to the value of the last call.
+func (b *TokenRecordStatusApplyConfiguration) WithLastUsedFor(value string) *TokenRecordStatusApplyConfiguration {
+	b.LastUsedFor = &value
 	return b
 }
