@@ -138,6 +138,9 @@ func newSealed(key Key, canonical digest, hashText string) Sealed {
 	return Sealed{canonical: canonical, hash: digest(hash), key: unique.Make(key)}
 }
 
+// With says that the record was sealed with this key.
+func (s Sealed) With(key Key) bool { return s.key == unique.Make(key) }
+
 // Verify reports whether a presented secret, by its digest, is the one that the
 // record was sealed for. It takes the same time whatever the digest, and does
 // not allocate. It does not look at ends, networks or audiences.

@@ -1,0 +1,301 @@
+package store
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
+)
+
+// Refusal is why a record verifies nothing. It is a closed set: metrics are
+// labelled by it.
+type Refusal string
+
+const (
+	// RefusalMalformed: it is incomplete, or has a value that cannot be read.
+	RefusalMalformed Refusal = "Malformed"
+	// RefusalKeyUnknown: the key that it was sealed with is not there, or not yet.
+	RefusalKeyUnknown Refusal = "KeyUnknown"
+	// RefusalSealBroken: it is not as it was sealed.
+	RefusalSealBroken Refusal = "SealBroken"
+	// RefusalReplayed: it was not created when its token was issued.
+	RefusalReplayed Refusal = "Replayed"
+	// RefusalAmbiguous: two records that open have its ID.
+	RefusalAmbiguous Refusal = "Ambiguous"
+)
+
+// Refusals are all of them.
+func Refusals() []Refusal {
+	return []Refusal{RefusalMalformed, RefusalKeyUnknown, RefusalSealBroken, RefusalReplayed, RefusalAmbiguous}
+}
+
+func refusalOf(err error) Refusal {
+	switch {
+	case errors.Is(err, record.ErrKeyUnknown):
+		return RefusalKeyUnknown
+	case errors.Is(err, record.ErrSealBroken):
+		return RefusalSealBroken
+	case errors.Is(err, record.ErrReplayed):
+		return RefusalReplayed
+	case errors.Is(err, errAmbiguous):
+		return RefusalAmbiguous
+	}
+	return RefusalMalformed
+}
+
+var errAmbiguous = errors.New("two records of different namespaces that open have this ID")
+
+// Options are what a Store is made of.
+type Options struct {
+	// Opener opens records; see record.Opener. Its Keys may change: see
+	// KeysChanged.
+	Opener record.Opener
+
+	// Clock tells the time.
+	Clock clock.PassiveClock
+
+	// Refused is told of each record that does not open, once for each state of
+	// it. It must not block. Nil is silent.
+	Refused func(rec *v1alpha1.TokenRecord, why Refusal, err error)
+
+	// Relist is called when the records have to be read anew. It must not block.
+	// Nil does nothing.
+	Relist func()
+}
+
+// Store is the read model. Lookup may be called by anybody at any time; the
+// other methods too, but the changes of one kind have to come in their order.
+type Store struct {
+	options Options
+	index   atomic.Pointer[table]
+
+	mu         sync.Mutex
+	namespaces map[string]*verify.Namespace
+	owners     map[string]*ownership // by UID
+	departed   []departure           // owners that are gone, the first first
+	closed     map[types.NamespacedName]closedRecord
+	contested  map[token.ID]bool // IDs that two records have
+	waiting    int               // closed records that are kept until their key comes
+}
+
+// closedRecord is one that does not open.
+type closedRecord struct {
+	why Refusal
+	// record is kept while its key may still come: two watches are not ordered.
+	record *v1alpha1.TokenRecord
+}
+
+// mostWaiting bounds how many records are kept until their key comes. Beyond it
+// all records are read anew when keys change.
+const mostWaiting = 1024
+
+// New makes an empty Store.
+func New(options Options) *Store {
+	if options.Refused == nil {
+		options.Refused = func(*v1alpha1.TokenRecord, Refusal, error) {}
+	}
+	if options.Relist == nil {
+		options.Relist = func() {}
+	}
+	s := &Store{
+		options:    options,
+		namespaces: map[string]*verify.Namespace{},
+		owners:     map[string]*ownership{},
+		closed:     map[types.NamespacedName]closedRecord{},
+		contested:  map[token.ID]bool{},
+	}
+	s.index.Store(newTable(0))
+	return s
+}
+
+// Lookup returns the token of this ID whose record opened, or nil. It takes no
+// lock and does not allocate.
+func (s *Store) Lookup(id token.ID) *verify.Token { return s.index.Load().get(id) }
+
+// Len is how many tokens can be looked up.
+func (s *Store) Len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.index.Load().live
+}
+
+// Refused is how many records there are that do not open, by reason.
+func (s *Store) Refused() map[Refusal]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts := map[Refusal]int{}
+	for _, closed := range s.closed {
+		counts[closed.why]++
+	}
+	return counts
+}
+
+// PutRecord takes in a record as it is now.
+func (s *Store) PutRecord(rec *v1alpha1.TokenRecord) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.put(s.index.Load(), rec)
+}
+
+// DeleteRecord forgets a record.
+func (s *Store) DeleteRecord(rec *v1alpha1.TokenRecord) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forget(nameOf(rec))
+	id, err := token.ParseID(rec.Name)
+	if err != nil {
+		return
+	}
+	s.drop(s.index.Load(), id, rec.Namespace)
+	if s.contested[id] {
+		delete(s.contested, id)
+		s.options.Relist() // the other one may open now
+	}
+}
+
+// ReplaceRecords takes in all records that there are, and forgets all others.
+func (s *Store) ReplaceRecords(records []*v1alpha1.TokenRecord) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.closed)
+	clear(s.contested)
+	s.waiting = 0
+	fresh := newTable(len(records))
+	for _, rec := range records {
+		s.put(fresh, rec)
+	}
+	before := s.index.Swap(fresh)
+	for t := range before.all() {
+		s.release(t.Owner())
+	}
+}
+
+// KeysChanged opens records that waited for a key, and lets go of those whose
+// key is gone.
+func (s *Store) KeysChanged() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	index := s.index.Load()
+	relist := false
+	for t := range index.all() {
+		if key, ok := s.options.Opener.Keys.Key(t.KeyID()); !ok || !t.SealedWith(key) {
+			s.drop(index, t.Key(), t.Namespace())
+			relist = true // it may open with another one
+		}
+	}
+	for name, closed := range s.closed {
+		switch {
+		case closed.why != RefusalKeyUnknown:
+		case closed.record == nil:
+			relist = true
+		default:
+			s.forget(name)
+			s.put(index, closed.record)
+		}
+	}
+	if relist {
+		s.options.Relist()
+	}
+}
+
+// put opens a record into a table. One that does not open takes the place of
+// what it was before, too.
+func (s *Store) put(index *table, rec *v1alpha1.TokenRecord) {
+	name := nameOf(rec)
+	s.forget(name)
+	opened, err := s.open(rec)
+	if err == nil {
+		err = s.contest(index, opened)
+	}
+	if err == nil {
+		s.insert(index, opened)
+		return
+	}
+	if id, malformed := token.ParseID(rec.Name); malformed == nil {
+		s.drop(index, id, rec.Namespace)
+	}
+	s.close(name, rec, err)
+}
+
+func (s *Store) open(rec *v1alpha1.TokenRecord) (*verify.Token, error) {
+	sealed, err := s.options.Opener.Open(rec)
+	if err != nil {
+		return nil, err
+	}
+	owner := s.owner(rec.Spec.AccessTokenUID, rec.Spec.AccessTokenName, rec.Namespace)
+	opened, err := verify.NewToken(rec, sealed, owner)
+	if err != nil {
+		s.tidy(owner.UID())
+		return nil, err
+	}
+	return opened, nil
+}
+
+// contest makes sure that an ID is one token's. Where two records that open have
+// the same, in different namespaces, neither is good.
+func (s *Store) contest(index *table, opened *verify.Token) error {
+	id := opened.Key()
+	other := index.get(id)
+	if other != nil && other.Namespace() != opened.Namespace() {
+		s.contested[id] = true
+		s.drop(index, id, other.Namespace())
+		s.closed[types.NamespacedName{Namespace: other.Namespace(), Name: other.ID()}] = closedRecord{why: RefusalAmbiguous}
+	}
+	if s.contested[id] {
+		s.tidy(opened.Owner().UID())
+		return errAmbiguous
+	}
+	return nil
+}
+
+// insert puts a token into a table, in the place of what it was before.
+func (s *Store) insert(index *table, opened *verify.Token) {
+	s.hold(opened.Owner())
+	before := index.get(opened.Key())
+	if before != nil {
+		opened.Succeed(before)
+	}
+	index.put(opened)
+	if before != nil {
+		s.release(before.Owner())
+	}
+}
+
+// drop takes a token out of a table, if it is in this namespace: a record of the
+// same name elsewhere has nothing to do with it.
+func (s *Store) drop(index *table, id token.ID, namespace string) {
+	if t := index.get(id); t != nil && t.Namespace() == namespace {
+		index.remove(id)
+		s.release(t.Owner())
+	}
+}
+
+// close notes that a record does not open.
+func (s *Store) close(name types.NamespacedName, rec *v1alpha1.TokenRecord, err error) {
+	closed := closedRecord{why: refusalOf(err)}
+	if closed.why == RefusalKeyUnknown && s.waiting < mostWaiting {
+		closed.record = rec
+		s.waiting++
+	}
+	s.closed[name] = closed
+	s.options.Refused(rec, closed.why, err)
+}
+
+// forget drops what was noted of a record that does not open.
+func (s *Store) forget(name types.NamespacedName) {
+	if s.closed[name].record != nil {
+		s.waiting--
+	}
+	delete(s.closed, name)
+}
+
+func nameOf(rec *v1alpha1.TokenRecord) types.NamespacedName {
+	return types.NamespacedName{Namespace: rec.Namespace, Name: rec.Name}
+}

@@ -1,0 +1,235 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
+)
+
+// Reconnection waits are short: what happens meanwhile is not known here.
+const (
+	firstRetry  = 100 * time.Millisecond
+	latestRetry = 5 * time.Second
+)
+
+// Watches keep a Store and the keys up to date. They need list and watch on
+// tokenrecords, accesstokens and namespaces in the whole cluster, and on the key
+// Secret.
+type Watches struct {
+	// Store takes in records, and the metadata of AccessTokens and namespaces.
+	Store *Store
+
+	// Keys takes in the key Secret, nil when there is none.
+	Keys func(*corev1.Secret)
+
+	// KeyNamespace is where the key Secret is.
+	KeyNamespace string
+
+	// Freshness is told of every sign of life.
+	Freshness *Freshness
+
+	// Clock tells the time.
+	Clock clock.Clock
+
+	// Relist makes the records be read anew, whenever something comes over it.
+	Relist <-chan struct{}
+}
+
+// Run watches until the context ends.
+func (w *Watches) Run(ctx context.Context, config *rest.Config) error {
+	records, err := recordClient(config)
+	if err != nil {
+		return fmt.Errorf("build the client of TokenRecords: %w", err)
+	}
+	objects, err := metadata.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("build the client of metadata: %w", err)
+	}
+	core, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("build the client of the key Secret: %w", err)
+	}
+	var group sync.WaitGroup
+	group.Go(func() { w.watchRecords(ctx, cache.NewListWatchFromClient(records, "tokenrecords", "", fields.Everything())) })
+	group.Go(func() {
+		resource := v1alpha1.GroupVersion.WithResource("accesstokens")
+		w.watch(ctx, metadataListWatch(objects, resource), &target[*metav1.PartialObjectMetadata]{
+			put: w.Store.PutOwner, remove: w.Store.DeleteOwner, replace: w.Store.ReplaceOwners, hear: w.hear(KindAccessToken),
+		})
+	})
+	group.Go(func() {
+		resource := corev1.SchemeGroupVersion.WithResource("namespaces")
+		w.watch(ctx, metadataListWatch(objects, resource), &target[*metav1.PartialObjectMetadata]{
+			put: w.Store.PutNamespace, remove: w.Store.DeleteNamespace, replace: w.Store.ReplaceNamespaces, hear: w.hear(KindNamespace),
+		})
+	})
+	group.Go(func() {
+		only := fields.OneTermEqualSelector("metadata.name", keys.SecretName)
+		w.watch(ctx, cache.NewListWatchFromClient(core.CoreV1().RESTClient(), "secrets", w.KeyNamespace, only), w.keyTarget())
+	})
+	group.Wait()
+	return nil
+}
+
+func (w *Watches) hear(kind Kind) func() {
+	return func() { w.Freshness.Hear(kind, w.Clock.Now()) }
+}
+
+// watchRecords watches, and begins anew whenever it is told to.
+func (w *Watches) watchRecords(ctx context.Context, source cache.ListerWatcher) {
+	for ctx.Err() == nil {
+		once, again := context.WithCancel(ctx)
+		var group sync.WaitGroup
+		group.Go(func() {
+			w.watch(once, source, &target[*v1alpha1.TokenRecord]{
+				put: w.Store.PutRecord, remove: w.Store.DeleteRecord, replace: w.Store.ReplaceRecords, hear: w.hear(KindTokenRecord),
+				strip: func(rec *v1alpha1.TokenRecord) { rec.ManagedFields, rec.OwnerReferences, rec.Labels = nil, nil, nil },
+			})
+		})
+		select {
+		case <-ctx.Done():
+		case <-w.Relist:
+		}
+		again()
+		group.Wait()
+	}
+}
+
+func (w *Watches) keyTarget() *target[*corev1.Secret] {
+	return &target[*corev1.Secret]{
+		put:    w.Keys,
+		remove: func(*corev1.Secret) { w.Keys(nil) },
+		replace: func(secrets []*corev1.Secret) {
+			if len(secrets) == 0 {
+				w.Keys(nil)
+				return
+			}
+			w.Keys(secrets[0])
+		},
+		hear: w.hear(KindKeySecret),
+	}
+}
+
+func (w *Watches) watch(ctx context.Context, source cache.ListerWatcher, to reflectorTarget) {
+	reflector := cache.NewReflectorWithOptions(source, to.example(), to, cache.ReflectorOptions{
+		Clock:   w.Clock,
+		Backoff: &wait.Backoff{Duration: firstRetry, Factor: 2, Jitter: 0.5, Steps: 10, Cap: latestRetry},
+	})
+	reflector.RunWithContext(ctx)
+}
+
+type reflectorTarget interface {
+	cache.TransformingStore
+	cache.ReflectorBookmarkStore
+	example() runtime.Object
+}
+
+// target is where a reflector writes to.
+type target[T runtime.Object] struct {
+	put, remove func(T)
+	replace     func([]T)
+	hear        func()
+	strip       func(T) // takes away what is not needed, before many are kept for a moment; may be nil
+}
+
+func (t *target[T]) example() runtime.Object {
+	made, _ := reflect.New(reflect.TypeFor[T]().Elem()).Interface().(runtime.Object)
+	return made
+}
+
+// Add implements cache.ReflectorStore.
+func (t *target[T]) Add(object any) error { return t.tell(object, t.put) }
+
+// Update implements cache.ReflectorStore.
+func (t *target[T]) Update(object any) error { return t.tell(object, t.put) }
+
+// Delete implements cache.ReflectorStore.
+func (t *target[T]) Delete(object any) error { return t.tell(object, t.remove) }
+
+func (t *target[T]) tell(object any, what func(T)) error {
+	typed, ok := object.(T)
+	if !ok {
+		return fmt.Errorf("watch of %T: unexpected %T", typed, object)
+	}
+	what(typed)
+	t.hear()
+	return nil
+}
+
+// Replace implements cache.ReflectorStore.
+func (t *target[T]) Replace(objects []any, _ string) error {
+	all := make([]T, 0, len(objects))
+	for _, object := range objects {
+		typed, ok := object.(T)
+		if !ok {
+			return fmt.Errorf("list of %T: unexpected %T", typed, object)
+		}
+		all = append(all, typed)
+	}
+	t.replace(all)
+	t.hear()
+	return nil
+}
+
+// Resync implements cache.ReflectorStore.
+func (t *target[T]) Resync() error { return nil }
+
+// Bookmark implements cache.ReflectorBookmarkStore.
+func (t *target[T]) Bookmark(string) error {
+	t.hear()
+	return nil
+}
+
+// Transformer implements cache.TransformingStore.
+func (t *target[T]) Transformer() cache.TransformFunc {
+	return func(object any) (any, error) {
+		if typed, ok := object.(T); ok && t.strip != nil {
+			t.strip(typed)
+		}
+		return object, nil
+	}
+}
+
+// recordClient decodes TokenRecords into their type.
+func recordClient(config *rest.Config) (rest.Interface, error) {
+	scheme := runtime.NewScheme()
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	metav1.AddToGroupVersion(scheme, v1alpha1.GroupVersion)
+	config = rest.CopyConfig(config)
+	config.GroupVersion, config.APIPath = &v1alpha1.GroupVersion, "/apis"
+	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
+	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
+	return rest.RESTClientFor(config)
+}
+
+func metadataListWatch(client metadata.Interface, resource schema.GroupVersionResource) cache.ListerWatcher {
+	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			return client.Resource(resource).List(ctx, options)
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+			return client.Resource(resource).Watch(ctx, options)
+		},
+	}, client)
+}

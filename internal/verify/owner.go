@@ -1,0 +1,63 @@
+package verify
+
+import "sync/atomic"
+
+// State is what is known of an object that a token depends on.
+type State uint32
+
+const (
+	// StateUnseen: no watch has told of it yet. Two watches are not ordered.
+	StateUnseen State = iota
+	// StateLive: it is there, and stays.
+	StateLive
+	// StateGone: it was deleted, or is being deleted.
+	StateGone
+)
+
+// Namespace is what is known of a namespace. The tokens in it share it, so that
+// its end reaches all of them at once.
+type Namespace struct {
+	name  string
+	state atomic.Uint32
+}
+
+// NewNamespace makes a Namespace that is unseen.
+func NewNamespace(name string) *Namespace { return &Namespace{name: name} }
+
+// Name is its name.
+func (n *Namespace) Name() string { return n.name }
+
+// State is what is known of it.
+func (n *Namespace) State() State { return State(n.state.Load()) }
+
+// SetState notes what has become of it.
+func (n *Namespace) SetState(s State) { n.state.Store(uint32(s)) }
+
+// Owner is what is known of an AccessToken. Its tokens share it, so that its end
+// reaches all of them at once.
+type Owner struct {
+	uid       string
+	name      string
+	namespace *Namespace
+	state     atomic.Uint32
+}
+
+// NewOwner makes an Owner that is unseen.
+func NewOwner(uid, name string, namespace *Namespace) *Owner {
+	return &Owner{uid: uid, name: name, namespace: namespace}
+}
+
+// UID is that of the AccessToken.
+func (o *Owner) UID() string { return o.uid }
+
+// Name is that of the AccessToken.
+func (o *Owner) Name() string { return o.name }
+
+// Namespace is where it is.
+func (o *Owner) Namespace() *Namespace { return o.namespace }
+
+// State is what is known of it.
+func (o *Owner) State() State { return State(o.state.Load()) }
+
+// SetState notes what has become of it.
+func (o *Owner) SetState(s State) { o.state.Store(uint32(s)) }

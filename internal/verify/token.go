@@ -1,0 +1,175 @@
+package verify
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+	"unique"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
+)
+
+// Token is what is kept in memory of one sealed record. It is immutable but for
+// the second in which a use was last noted; a changed record makes another
+// Token.
+type Token struct {
+	id     token.ID
+	keyID  unique.Handle[string]
+	sealed record.Sealed
+	life   record.Lifetime
+	owner  *Owner
+
+	subject   string
+	uid       string
+	groups    List
+	scopes    List
+	audiences List
+	networks  []netip.Prefix
+
+	issuedAt        int64 // Unix seconds
+	createdAt       int64 // Unix seconds, by the API server
+	revokedAt       int64 // Unix microseconds; math.MaxInt64: not revoked
+	lastUsedAt      int64 // Unix seconds; 0: never
+	resourceVersion uint64
+
+	noted atomic.Int64 // Unix seconds
+}
+
+// NewToken makes a Token from a record that opened as sealed. It fails for a
+// record with a value that cannot be read or kept; such a one verifies nothing.
+func NewToken(rec *v1alpha1.TokenRecord, sealed record.Sealed, owner *Owner) (*Token, error) {
+	t := &Token{
+		sealed: sealed, owner: owner, subject: rec.Spec.Subject.Name, uid: rec.Spec.Subject.UID,
+		keyID: unique.Make(rec.Spec.KeyID), createdAt: rec.CreationTimestamp.Unix(), revokedAt: math.MaxInt64,
+	}
+	var err error
+	if t.id, err = token.ParseID(rec.Name); err != nil {
+		return nil, fmt.Errorf("metadata.name: %w", err)
+	}
+	if t.resourceVersion, err = strconv.ParseUint(rec.ResourceVersion, 10, 64); err != nil {
+		return nil, fmt.Errorf("metadata.resourceVersion: %w", err)
+	}
+	if t.life, err = record.LifetimeOf(rec); err != nil {
+		return nil, err
+	}
+	if err := t.readInstants(rec); err != nil {
+		return nil, err
+	}
+	return t, t.readLists(&rec.Spec)
+}
+
+// readInstants reads what LifetimeOf has checked.
+func (t *Token) readInstants(rec *v1alpha1.TokenRecord) error {
+	issued, err := rec.Spec.IssuedAt.Parse()
+	if err != nil {
+		return fmt.Errorf("spec.issuedAt: %w", err)
+	}
+	t.issuedAt = issued.Unix()
+	if revoked, err := rec.Status.RevokedAt.Parse(); err == nil {
+		t.revokedAt = revoked.UnixMicro()
+	}
+	if used, err := rec.Status.LastUsedAt.Parse(); err == nil {
+		t.lastUsedAt = used.Unix()
+	}
+	return nil
+}
+
+func (t *Token) readLists(spec *v1alpha1.TokenRecordSpec) error {
+	for _, list := range []struct {
+		field string
+		items []string
+		to    *List
+	}{
+		{"spec.subject.groups", spec.Subject.Groups, &t.groups},
+		{"spec.scopes", spec.Scopes, &t.scopes},
+		{"spec.audiences", spec.Audiences, &t.audiences},
+	} {
+		var ok bool
+		if *list.to, ok = NewList(list.items); !ok {
+			return fmt.Errorf("%s: an item is empty or holds a NUL", list.field)
+		}
+	}
+	for i, text := range spec.AllowedCIDRs {
+		network, err := text.Parse()
+		if err != nil {
+			return fmt.Errorf("spec.allowedCIDRs[%d]: %w", i, err)
+		}
+		t.networks = append(t.networks, network)
+	}
+	return nil
+}
+
+// ID is the token's ID and the name of its record.
+func (t *Token) ID() string { return t.id.String() }
+
+// Key is the ID as it is looked up.
+func (t *Token) Key() token.ID { return t.id }
+
+// KeyID names the key that the record is sealed with.
+func (t *Token) KeyID() string { return t.keyID.Value() }
+
+// SealedWith says that this is the key.
+func (t *Token) SealedWith(key record.Key) bool { return t.sealed.With(key) }
+
+// Owner is the AccessToken that declares the token.
+func (t *Token) Owner() *Owner { return t.owner }
+
+// Namespace is where the record and its AccessToken are.
+func (t *Token) Namespace() string { return t.owner.namespace.name }
+
+// Name is that of the AccessToken.
+func (t *Token) Name() string { return t.owner.name }
+
+// Subject is the user name that the token acts as.
+func (t *Token) Subject() string { return t.subject }
+
+// SubjectUID is the UID of that user; empty where it has none.
+func (t *Token) SubjectUID() string { return t.uid }
+
+// Groups are those that the user is in.
+func (t *Token) Groups() List { return t.groups }
+
+// Scopes are what the token is limited to; absent for one that is not limited by
+// scope.
+func (t *Token) Scopes() List { return t.scopes }
+
+// Audiences are those that it was declared for; absent means the installation's
+// default audience.
+func (t *Token) Audiences() List { return t.audiences }
+
+// Networked says that the token may be used from some networks only.
+func (t *Token) Networked() bool { return len(t.networks) > 0 }
+
+// IssuedAt is when the token was issued.
+func (t *Token) IssuedAt() time.Time { return time.Unix(t.issuedAt, 0).UTC() }
+
+// Lifetime is what the token's end follows from.
+func (t *Token) Lifetime() record.Lifetime { return t.life }
+
+// LastUsedAt is the last use that the record tells of; ok is false for none.
+func (t *Token) LastUsedAt() (at time.Time, ok bool) {
+	return time.Unix(t.lastUsedAt, 0).UTC(), t.lastUsedAt != 0
+}
+
+// ResourceVersion is that of the record that the Token was made from.
+func (t *Token) ResourceVersion() string { return strconv.FormatUint(t.resourceVersion, 10) }
+
+// Older says that the Token was made from an earlier state of the record than
+// another.
+func (t *Token) Older(other *Token) bool { return t.resourceVersion < other.resourceVersion }
+
+// Succeed takes over from the Token of an earlier state of the same record when
+// a use was last noted.
+func (t *Token) Succeed(before *Token) { t.noted.Store(before.noted.Load()) }
+
+// Note reports whether no use was noted in this second yet, and that to one
+// caller only: so a token that is used a thousand times a second is noted once.
+func (t *Token) Note(now time.Time) bool {
+	second, noted := now.Unix(), t.noted.Load()
+	return second > noted && t.noted.CompareAndSwap(noted, second)
+}
