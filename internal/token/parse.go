@@ -1,6 +1,9 @@
 package token
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"strings"
+)
 
 // Presented is a token that somebody presented and that has the form of one.
 // It is not proof of anything: the ID and the secret may be made up. It keeps
@@ -17,6 +20,27 @@ type Presented struct {
 // it. It does not allocate.
 func Parse(text string) (Presented, error) {
 	return parse(text, accepted)
+}
+
+// In reports whether a token is somewhere in a text. It goes by the form and the
+// checksum: whether the token is good is not known here. It does not allocate.
+func In(text string) bool {
+	for _, prefix := range accepted {
+		for rest := text; ; {
+			start := strings.Index(rest, prefix)
+			if start < 0 {
+				break
+			}
+			rest = rest[start:]
+			if end := len(prefix) + bodyLength; len(rest) >= end {
+				if _, err := Parse(rest[:end]); err == nil {
+					return true
+				}
+			}
+			rest = rest[1:]
+		}
+	}
+	return false
 }
 
 func parse(text string, prefixes []string) (Presented, error) {

@@ -1,0 +1,99 @@
+package credential
+
+import (
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
+)
+
+// Scheme is an HTTP authentication scheme.
+type Scheme string
+
+// The schemes in which a token can be presented. With Basic it is the password.
+const (
+	Bearer Scheme = "Bearer" // RFC 6750
+	Basic  Scheme = "Basic"  // RFC 7617
+)
+
+var (
+	// ErrMissing says that there is no Authorization header.
+	ErrMissing = errors.New("no Authorization header")
+
+	// ErrAmbiguous says that there are two Authorization headers, or one that
+	// proxies may read as two.
+	ErrAmbiguous = errors.New("more than one Authorization header, or one with a comma")
+
+	// ErrScheme says that the scheme is not one that is accepted here.
+	ErrScheme = errors.New("authentication scheme is not accepted here")
+
+	// ErrMalformed says that what follows the scheme cannot be read.
+	ErrMalformed = errors.New("malformed Authorization header")
+
+	// ErrMisplaced says that a token is in the query string or in a cookie, where
+	// logs and other sites get to see it (RFC 6750 section 2.3).
+	ErrMisplaced = errors.New("a token is in the query string or in a cookie: send it in the Authorization header only")
+)
+
+// mostHeader bounds what is looked at: a token in Basic with a long user name is
+// far shorter.
+const mostHeader = 4096
+
+// FromAuthorization returns the token in the values of the Authorization header.
+// The error is one of this package's, and holds no part of the values.
+func FromAuthorization(values []string, accepted ...Scheme) (string, error) {
+	switch {
+	case len(values) == 0:
+		return "", ErrMissing
+	case len(values) > 1, strings.Contains(values[0], ","):
+		return "", ErrAmbiguous
+	case len(values[0]) > mostHeader:
+		return "", ErrMalformed
+	}
+	name, rest, _ := strings.Cut(values[0], " ")
+	for _, scheme := range accepted {
+		if strings.EqualFold(name, string(scheme)) {
+			return read(scheme, strings.Trim(rest, " "))
+		}
+	}
+	return "", ErrScheme
+}
+
+func read(scheme Scheme, credentials string) (string, error) {
+	if scheme == Basic {
+		decoded, err := base64.StdEncoding.DecodeString(credentials)
+		if err != nil {
+			return "", ErrMalformed
+		}
+		_, password, ok := strings.Cut(string(decoded), ":")
+		if !ok {
+			return "", ErrMalformed
+		}
+		credentials = password
+	}
+	if credentials == "" || strings.ContainsAny(credentials, " \t\r\n") {
+		return "", ErrMalformed
+	}
+	return credentials, nil
+}
+
+// CheckPlacement fails with ErrMisplaced when a token of ours is in a query
+// string, as it is or percent-encoded, or in one of the Cookie headers.
+func CheckPlacement(rawQuery string, cookies []string) error {
+	if token.In(rawQuery) {
+		return ErrMisplaced
+	}
+	if strings.Contains(rawQuery, "%") {
+		if decoded, err := url.PathUnescape(rawQuery); err == nil && token.In(decoded) {
+			return ErrMisplaced
+		}
+	}
+	for _, cookie := range cookies {
+		if token.In(cookie) {
+			return ErrMisplaced
+		}
+	}
+	return nil
+}
