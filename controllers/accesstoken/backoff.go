@@ -23,8 +23,8 @@ const (
 	conflictFirst = 10 * time.Second
 	conflictMost  = 5 * time.Minute
 
-	// An issue that was refused for good is tried again, ever more slowly: each
-	// try costs a revision.
+	// An issue that failed is tried again, ever more slowly: each try costs a
+	// record.
 	failureFirst = time.Second
 	failureMost  = 10 * time.Minute
 
@@ -40,7 +40,7 @@ type streak struct {
 	last  time.Time
 
 	writers    []string // of repairs: whose change it was
-	message    string   // of failures: what was refused
+	message    string   // of failures: what went wrong
 	generation int64    // of failures: with which spec
 }
 
@@ -137,10 +137,10 @@ func (c *conflicts) note(key client.ObjectKey, now time.Time) (recheck time.Time
 
 func (c *conflicts) known(key client.ObjectKey) bool { return c.get(key).count > 0 }
 
-// failures remembers issues that were refused for good.
+// failures remembers issues that failed.
 type failures struct{ streaks }
 
-// note counts one refusal under this generation of the spec.
+// note counts one under this generation of the spec.
 func (f *failures) note(key client.ObjectKey, now time.Time, generation int64, message string) {
 	count := 1
 	if earlier := f.get(key); earlier.generation == generation {

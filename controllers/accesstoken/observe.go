@@ -54,6 +54,11 @@ func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, er
 		return nil, err
 	}
 	p.observePublished(state)
+	if !state.Needed() {
+		// What failed is wanted no more, or has arrived although its answer had not.
+		p.Reconciler.failures.forget(p.key())
+		state.Failure = lifecycle.Failure{}
+	}
 	return state, nil
 }
 

@@ -103,6 +103,9 @@ func (p *pass) unpublished(ctx context.Context, state *lifecycle.State, issued l
 	case refused(cause), apierrors.IsConflict(cause):
 		p.failed(state, cause)
 	default:
+		if !apierrors.HasStatusCause(cause, namespaceTerminating) {
+			p.failed(state, cause)
+		}
 		return cause
 	}
 	return p.endRecord(ctx, state, lifecycle.EndRecord{Record: issued, RevokedAt: state.Now, Reason: v1alpha1.EndReasonUnpublished})
@@ -114,8 +117,8 @@ func refused(err error) bool {
 	return (apierrors.IsForbidden(err) || apierrors.IsInvalid(err)) && !apierrors.HasStatusCause(err, namespaceTerminating)
 }
 
-// failed notes that an issue was refused, so that it is tried again ever more
-// slowly, and that the status says so meanwhile.
+// failed notes that an issue went wrong, so that it is tried again ever more
+// slowly, since each try costs a record, and that the status says so meanwhile.
 func (p *pass) failed(state *lifecycle.State, cause error) {
 	p.Reconciler.failures.note(p.key(), state.Now, p.token.Generation, explain(cause))
 	state.Failure = p.Reconciler.failures.observe(p.key(), p.token.Generation)

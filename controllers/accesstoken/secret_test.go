@@ -249,7 +249,9 @@ var _ = Describe("The Secret", func() {
 		Expect(waits).To(Equal([]time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}))
 		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWriteFailed, "exceeded quota")
 		Expect(w.happened(v1alpha1.ReasonWriteFailed)).To(HaveLen(1))
-		Expect(w.records(ctx)).To(HaveLen(4))
+		for _, object := range w.records(ctx) {
+			Expect(object.Status.Reason).To(Equal(v1alpha1.EndReasonUnpublished), "what is left of a try is deleted soon")
+		}
 		w.consistent(ctx)
 
 		Expect(admin.Delete(ctx, quota)).To(Succeed())

@@ -68,6 +68,12 @@ func Due(s State) (cause Cause, at time.Time, ok bool) {
 	return cause, later(at, s.Failure.NotBefore), true
 }
 
+// Needed says that a new token is due by now, whether or not it can be issued.
+func (s State) Needed() bool {
+	_, at, ok := s.needed()
+	return ok && !s.Now.Before(at)
+}
+
 // Conflict says that the wanted Secret belongs to somebody else.
 func (s State) Conflict() bool {
 	secret, ok := s.wantedSecret()

@@ -54,8 +54,8 @@ type State struct {
 	// Repairs tells of earlier repairs of what others changed.
 	Repairs Repairs
 
-	// Failure is the last refusal of an issue, if there was one since the spec
-	// was last changed.
+	// Failure is that of the last issue, if it failed since the spec was last
+	// changed and a token is still needed.
 	Failure Failure
 
 	// Now is the time of this pass; StartedAt is when the operator began to
@@ -159,9 +159,9 @@ type Repairs struct {
 	Writers []string
 }
 
-// Failure is that of an issue which the API server refused for good: by a
-// quota, by an admission policy of somebody else's, or because somebody keeps
-// writing the Secret.
+// Failure is that of an issue which is still needed: the API server refused it
+// for good, by a quota or by an admission policy of somebody else's; somebody
+// keeps writing the Secret; or a write of the Secret went wrong in another way.
 type Failure struct {
 	// NotBefore is the earliest moment of the next try; zero when there was
 	// none.
