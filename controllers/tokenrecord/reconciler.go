@@ -1,8 +1,10 @@
 package tokenrecord
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,6 +29,18 @@ const Name = "tokenrecord"
 // end.
 const DefaultRetention = 7 * 24 * time.Hour
 
+const (
+	// settledAfter is how long an ended record stays at least: longer than any
+	// writer still counts on one that it has seen live, or on the name being
+	// taken.
+	settledAfter = 10 * time.Minute
+
+	// mostEnded bounds how many ended records of one AccessToken are kept beyond
+	// settledAfter, the latest ones: so nothing that makes tokens again and again
+	// fills the store.
+	mostEnded = 100
+)
+
 // orphanGrace is how long garbage collection has the first go at a record
 // without an AccessToken, and how long the watch of AccessTokens may lag behind
 // that of records.
@@ -42,7 +56,8 @@ type Reconciler struct {
 	Client client.Client
 	// Live reads from the API server.
 	Live client.Reader
-	// Retention is how long an ended record is kept.
+	// Retention is how long an ended record is kept, unless it reached no Secret
+	// or a hundred later ones of its AccessToken have ended.
 	Retention time.Duration
 	Clock     clock.PassiveClock
 }
@@ -50,7 +65,8 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokens,verbs=get;list;watch
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=tokenrecords,verbs=get;list;watch;delete
 
-// Reconcile deletes one record when its time has come.
+// Reconcile deletes one record when its time has come, and earlier ones of the
+// same AccessToken that are too many.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	object := &v1alpha1.TokenRecord{}
 	if err := r.Client.Get(ctx, req.NamespacedName, object); err != nil {
@@ -60,7 +76,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, nil
 	}
 	now := r.Clock.Now()
-	cached, err := r.judge(ctx, r.Client, object)
+	if err := r.thinOut(ctx, object, now); err != nil {
+		return ctrl.Result{}, err
+	}
+	kept := r.kept(object)
+	cached, err := r.judge(ctx, r.Client, object, kept)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -70,8 +90,54 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if wait, over := cached.over(now); !over {
 		return wait, nil
 	}
-	return r.delete(ctx, object, now)
+	return r.delete(ctx, object, now, kept)
 }
+
+// thinOut deletes the earliest ended records of an AccessToken beyond mostEnded.
+// Whatever makes one more record, or ends one, wakes the controller for it, and
+// so for those before it.
+func (r *Reconciler) thinOut(ctx context.Context, object *v1alpha1.TokenRecord, now time.Time) error {
+	if object.Spec.Origin != v1alpha1.OriginDeclared || object.Spec.AccessTokenUID == "" {
+		return nil
+	}
+	list := &v1alpha1.TokenRecordList{}
+	err := r.Client.List(ctx, list, client.InNamespace(object.Namespace), client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency,
+		client.MatchingFields{index.RecordAccessTokenUID: object.Spec.AccessTokenUID})
+	if err != nil {
+		return fmt.Errorf("list records beside %s: %w", client.ObjectKeyFromObject(object), err)
+	}
+	if len(list.Items) <= mostEnded {
+		return nil
+	}
+	var over []*v1alpha1.TokenRecord
+	for i := range list.Items {
+		if item := &list.Items[i]; record.Ended(item, now) {
+			over = append(over, item)
+		}
+	}
+	slices.SortFunc(over, func(a, b *v1alpha1.TokenRecord) int { return cmp.Compare(b.Spec.Revision, a.Spec.Revision) })
+	for _, excess := range over[min(len(over), mostEnded):] {
+		due, ends := deletionDue(excess, now, r.atMost(settledAfter))
+		if !ends || now.Before(due) || !excess.DeletionTimestamp.IsZero() {
+			continue
+		}
+		if _, err := r.delete(ctx, excess, now, r.atMost(settledAfter)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kept is how long a record is kept after its end. One that reached no Secret
+// tells nobody anything.
+func (r *Reconciler) kept(object *v1alpha1.TokenRecord) time.Duration {
+	if object.Status.RevokedAt != "" && object.Status.Reason == v1alpha1.EndReasonUnpublished {
+		return r.atMost(settledAfter)
+	}
+	return r.Retention
+}
+
+func (r *Reconciler) atMost(kept time.Duration) time.Duration { return min(kept, r.Retention) }
 
 // judgement is what becomes of one record.
 type judgement struct {
@@ -97,9 +163,9 @@ func (j judgement) over(now time.Time) (wait ctrl.Result, over bool) {
 	return ctrl.Result{}, true
 }
 
-// judge reads the AccessToken that a record was issued for, and decides. An
-// orphan is due at once.
-func (r *Reconciler) judge(ctx context.Context, reader client.Reader, object *v1alpha1.TokenRecord) (judgement, error) {
+// judge reads the AccessToken that a record was issued for, and decides about
+// one that is kept that long after its end. An orphan is due at once.
+func (r *Reconciler) judge(ctx context.Context, reader client.Reader, object *v1alpha1.TokenRecord, kept time.Duration) (judgement, error) {
 	token, declared, err := declaredBy(ctx, reader, object)
 	if err != nil {
 		return judgement{}, err
@@ -107,7 +173,7 @@ func (r *Reconciler) judge(ctx context.Context, reader client.Reader, object *v1
 	if declared && token == nil {
 		return judgement{orphan: true, ends: true}, nil
 	}
-	due, ends := r.deletionDue(object)
+	due, ends := deletionDue(object, r.Clock.Now(), kept)
 	return judgement{due: due, ends: ends, unnoted: declared && buildsOn(token, object)}, nil
 }
 
@@ -134,24 +200,25 @@ func declaredBy(ctx context.Context, reader client.Reader, object *v1alpha1.Toke
 // buildsOn says that a status names the record's token as the current one and
 // not yet its end. Deleted before its end is noted, the record would look as if
 // somebody had deleted it, and the token that ended would be replaced: after a
-// long absence of the operator, both are due at once.
+// long absence of the operator, both are due at once. It also says that the
+// status does not know of the revision yet, which would be given once more.
 func buildsOn(token *v1alpha1.AccessToken, object *v1alpha1.TokenRecord) bool {
-	return token.Status.TokenID == object.Name && token.Status.EndedAt == ""
+	return token.Status.TokenID == object.Name && token.Status.EndedAt == "" || token.Status.Revision < object.Spec.Revision
 }
 
 // deletionDue is when an ended record is deleted; ok is false for one that does
 // not end, or whose end cannot be read: when in doubt, keep.
-func (r *Reconciler) deletionDue(object *v1alpha1.TokenRecord) (time.Time, bool) {
-	end, ends, err := record.Ends(object, r.Clock.Now())
+func deletionDue(object *v1alpha1.TokenRecord, now time.Time, kept time.Duration) (time.Time, bool) {
+	end, ends, err := record.Ends(object, now)
 	if err != nil || !ends {
 		return time.Time{}, false
 	}
-	return end.Add(r.Retention), true
+	return end.Add(kept), true
 }
 
 // delete reads the record and its AccessToken again, decides again, and deletes
 // only what it read. A record that it keeps is looked at again when it is due.
-func (r *Reconciler) delete(ctx context.Context, cached *v1alpha1.TokenRecord, now time.Time) (ctrl.Result, error) {
+func (r *Reconciler) delete(ctx context.Context, cached *v1alpha1.TokenRecord, now time.Time, kept time.Duration) (ctrl.Result, error) {
 	live := &v1alpha1.TokenRecord{}
 	key := client.ObjectKeyFromObject(cached)
 	if err := r.Live.Get(ctx, key, live); err != nil {
@@ -160,7 +227,7 @@ func (r *Reconciler) delete(ctx context.Context, cached *v1alpha1.TokenRecord, n
 	if live.UID != cached.UID {
 		return ctrl.Result{}, nil // the watch brings the other one
 	}
-	judged, err := r.judge(ctx, r.Live, live)
+	judged, err := r.judge(ctx, r.Live, live, kept)
 	if err != nil {
 		return ctrl.Result{}, err
 	}

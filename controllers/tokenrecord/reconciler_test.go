@@ -74,6 +74,69 @@ func TestRecordsThatAreKept(t *testing.T) {
 	})
 }
 
+func TestARecordThatReachedNoSecretIsDeletedSoon(t *testing.T) {
+	unpublished := func(now time.Time) func(*v1alpha1.TokenRecordStatus) {
+		return func(s *v1alpha1.TokenRecordStatus) {
+			s.RevokedAt, s.Reason = v1alpha1.NewTimestamp(now), v1alpha1.EndReasonUnpublished
+		}
+	}
+	t.Run("ten minutes after its end", func(t *testing.T) {
+		g := gomega.NewWithT(t)
+		w := newWorld(t)
+		issued := w.clock.Now()
+		r := w.record(1, nil, unpublished(issued))
+		g.Expect(w.reconcileAt(r, issued)).To(gomega.Equal(settled))
+		g.Expect(w.reconcileAt(r, issued.Add(settled-1))).To(gomega.Equal(time.Duration(1)))
+		g.Expect(w.exists(r)).To(gomega.BeTrue())
+		g.Expect(w.reconcileAt(r, issued.Add(settled))).To(gomega.BeZero())
+		g.Expect(w.exists(r)).To(gomega.BeFalse())
+	})
+	t.Run("not before the status knows of its revision, which would be given once more", func(t *testing.T) {
+		g := gomega.NewWithT(t)
+		w := newWorld(t)
+		issued := w.clock.Now()
+		r := w.record(5, nil, unpublished(issued))
+		w.report(v1alpha1.AccessTokenStatus{Revision: 4})
+		g.Expect(w.reconcileAt(r, issued.AddDate(1, 0, 0))).To(gomega.Equal(10 * time.Second))
+		g.Expect(w.exists(r)).To(gomega.BeTrue())
+		w.report(v1alpha1.AccessTokenStatus{Revision: 5})
+		w.reconcileAt(r, issued.AddDate(1, 0, 0))
+		g.Expect(w.exists(r)).To(gomega.BeFalse())
+	})
+}
+
+func TestAHundredEndedRecordsOfAnAccessTokenAreKept(t *testing.T) {
+	g := gomega.NewWithT(t)
+	w := newWorld(t)
+	issued := w.clock.Now()
+	const ended, most = 103, 100
+	var records []*v1alpha1.TokenRecord
+	for revision := range int64(ended) {
+		records = append(records, w.record(revision+1, nil, func(s *v1alpha1.TokenRecordStatus) {
+			s.ExpiresAt, s.Reason = v1alpha1.NewTimestamp(issued), v1alpha1.EndReasonSuperseded
+		}))
+	}
+	live := w.record(ended+1, nil, nil)
+	left := func() (names []string) {
+		list := &v1alpha1.TokenRecordList{}
+		g.Expect(w.admin.List(t.Context(), list, client.InNamespace(w.token.Namespace))).To(gomega.Succeed())
+		for _, r := range list.Items {
+			names = append(names, r.Name)
+		}
+		return names
+	}
+
+	w.reconcileAt(live, issued.Add(settled-1))
+	g.Expect(left()).To(gomega.HaveLen(ended+1), "a writer may still count on what it saw live")
+	w.reconcileAt(live, issued.Add(settled))
+	names := left()
+	g.Expect(names).To(gomega.HaveLen(most + 1))
+	g.Expect(names).To(gomega.ContainElements(live.Name, records[ended-most].Name))
+	for _, excess := range records[:ended-most] {
+		g.Expect(names).NotTo(gomega.ContainElement(excess.Name), "the earliest go")
+	}
+}
+
 // TestARecordStaysUntilItsEndIsNoted has an operator come back after a long
 // absence: both this record and the status of its AccessToken are due.
 func TestARecordStaysUntilItsEndIsNoted(t *testing.T) {

@@ -29,6 +29,8 @@ const (
 	retention = 24 * time.Hour
 	// grace is how long garbage collection has the first go.
 	grace = 10 * time.Second
+	// settled is how long every ended record stays.
+	settled = 10 * time.Minute
 
 	// patience bounds what takes a watch event, or garbage collection.
 	patience = 30 * time.Second
@@ -71,6 +73,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.reconciler = &tokenrecord.Reconciler{Client: manager, Live: manager, Retention: retention, Clock: w.clock}
 	w.token = w.declare(testenv.Namespace(t))
+	w.report(v1alpha1.AccessTokenStatus{Revision: 1000})
 	return w
 }
 
