@@ -148,14 +148,14 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.schedule)",fieldPath=`.timeZone`,message="belongs to a schedule: add rotation.schedule or remove timeZone"
 // +kubebuilder:validation:XValidation:rule="!has(self.overlap) || !has(self.interval) || [self.overlap, self.interval].exists(d, size(d) == 0 || !d.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$')) || duration(self.overlap) < duration(self.interval)",fieldPath=`.overlap`,message="must be shorter than interval, else more than two tokens would be good at once"
 type Rotation struct {
-	// interval replaces the token that long after its issue: a duration from 1s
+	// interval replaces the token that long after its issue: a duration from 1m
 	// to 87600h that is shorter than maxAge, or Auto, which is two thirds of
 	// maxAge less up to a tenth of that by the object's UID, so that tokens
 	// declared together do not rotate together. Absent means not by interval.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="self == 'Auto' || (self.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$') && self != '' && duration(self) >= duration('1s') && duration(self) <= duration('87600h'))",message="must be a duration from 1s to 87600h, for example 168h for a week, or Auto"
+	// +kubebuilder:validation:XValidation:rule="self == 'Auto' || (self.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$') && self != '' && duration(self) >= duration('1m') && duration(self) <= duration('87600h'))",message="must be a duration from 1m to 87600h, for example 168h for a week, or Auto"
 	Interval RotationInterval `json:"interval,omitempty"`
 
 	// schedule replaces the token at the times of a cron expression with five

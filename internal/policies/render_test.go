@@ -183,20 +183,26 @@ var _ = Describe("config", func() {
 		Entry("over config/default", "namespace: elsewhere\nresources: [CONFIG/default]\ntransformers: [CONFIG/follow-namespace]\n"),
 	)
 
-	It("dev has the rule for maxAge that is generated, with another floor", func(ctx SpecContext) {
-		generated := maxAgeRules(find(render(ctx, configFolder("default")), "CustomResourceDefinition", "accesstokens.accesstoken.dev"))
-		dev := maxAgeRules(find(render(ctx, configFolder("dev")), "CustomResourceDefinition", "accesstokens.accesstoken.dev"))
+	DescribeTable("dev has the rule that is generated, with another floor, for", func(ctx SpecContext, floor, lower string, path ...string) {
+		generated := rulesAt(find(render(ctx, configFolder("default")), "CustomResourceDefinition", "accesstokens.accesstoken.dev"), path...)
+		dev := rulesAt(find(render(ctx, configFolder("dev")), "CustomResourceDefinition", "accesstokens.accesstoken.dev"), path...)
 		Expect(generated).To(HaveLen(1))
 		Expect(dev).To(HaveLen(1))
-		for key, text := range map[string]string{"rule": "duration('10m')", "message": "from 10m to"} {
+		for key, text := range map[string]string{"rule": "duration('" + floor + "')", "message": "from " + floor + " to"} {
 			before, ok := generated[0][key].(string)
 			Expect(ok).To(BeTrue())
 			Expect(strings.Count(before, text)).To(Equal(1))
-			Expect(dev[0][key]).To(Equal(strings.Replace(before, text, strings.Replace(text, "10m", "2s", 1), 1)))
+			Expect(dev[0][key]).To(Equal(strings.Replace(before, text, strings.Replace(text, floor, lower, 1), 1)))
 		}
+	},
+		Entry("maxAge", "10m", "2s", "maxAge"),
+		Entry("rotation.interval", "1m", "1s", "rotation", "interval"),
+	)
 
-		Expect(as(bob).Create(ctx, accessToken("ci", "{maxAge: 2s}"))).To(Succeed())
+	It("dev takes a maxAge and an interval of seconds", func(ctx SpecContext) {
+		Expect(as(bob).Create(ctx, accessToken("ci", "{maxAge: 2s, rotation: {interval: 1s}}"))).To(Succeed())
 		Expect(as(bob).Create(ctx, accessToken("other", "{maxAge: 1s}"))).To(MatchError(ContainSubstring("must be a duration from 2s to 87600h")))
+		Expect(as(bob).Create(ctx, accessToken("other", "{rotation: {interval: 0s}}"))).To(MatchError(ContainSubstring("must be a duration from 1s to 87600h")))
 	})
 })
 
@@ -209,13 +215,18 @@ func field(o *unstructured.Unstructured, path ...string) any {
 	return value
 }
 
-func maxAgeRules(crd *unstructured.Unstructured) []map[string]any {
+// rulesAt are the rules of a field of the spec.
+func rulesAt(crd *unstructured.Unstructured, path ...string) []map[string]any {
 	GinkgoHelper()
 	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
 	Expect(err).NotTo(HaveOccurred())
 	version, ok := versions[0].(map[string]any)
 	Expect(ok).To(BeTrue())
-	rules, _, err := unstructured.NestedSlice(version, "schema", "openAPIV3Schema", "properties", "spec", "properties", "maxAge", "x-kubernetes-validations")
+	fields := []string{"schema", "openAPIV3Schema", "properties", "spec"}
+	for _, field := range path {
+		fields = append(fields, "properties", field)
+	}
+	rules, _, err := unstructured.NestedSlice(version, append(fields, "x-kubernetes-validations")...)
 	Expect(err).NotTo(HaveOccurred())
 	var parsed []map[string]any
 	for _, rule := range rules {
