@@ -9,9 +9,9 @@ COPY cmd/ cmd/
 COPY controllers/ controllers/
 COPY internal/ internal/
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -buildvcs=false -ldflags="-s -w" -o /manager ./cmd/manager
+    go build -trimpath -buildvcs=false -ldflags="-s -w" -o / ./cmd/manager ./cmd/verifier
 
 FROM gcr.io/distroless/static:nonroot
-COPY --from=build /manager /manager
+COPY --from=build /manager /verifier /
 USER 65532:65532
 ENTRYPOINT ["/manager"]

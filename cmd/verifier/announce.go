@@ -1,0 +1,45 @@
+package main
+
+import (
+	"github.com/go-logr/logr"
+	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
+)
+
+// recorderName is who events come from.
+const recorderName = "accesstoken-verifier"
+
+// A cluster that was restored from a backup has nothing but records that verify
+// nothing. The metric counts all of them; these bounds hold for telling of each.
+const (
+	tellPerSecond = 1
+	tellBurst     = 50
+)
+
+// announcements tell owners and operators what a request could not.
+type announcements struct {
+	recorder events.EventRecorder
+	log      logr.Logger
+	budget   *rate.Limiter
+}
+
+func announcer(recorder events.EventRecorder, log logr.Logger) announcements {
+	return announcements{recorder: recorder, log: log.WithName("records"), budget: rate.NewLimiter(tellPerSecond, tellBurst)}
+}
+
+// refused tells of a record that verifies nothing. One whose key has not been
+// seen yet is told of by the manager, if it stays so.
+func (a announcements) refused(rec *v1alpha1.TokenRecord, why store.Refusal, err error) {
+	if !a.budget.Allow() {
+		return
+	}
+	a.log.Info("a record verifies nothing", "namespace", rec.Namespace, "tokenID", rec.Name, "reason", string(why), "why", err.Error())
+	if why == store.RefusalKeyUnknown {
+		return
+	}
+	a.recorder.Eventf(rec, nil, corev1.EventTypeWarning, "RecordRefused", "Open", "this record verifies nothing (%s): %s", why, err)
+}

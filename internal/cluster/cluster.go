@@ -1,0 +1,35 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Config reads the kubeconfig of this path; of an empty one, whatever kubectl
+// would read, and in a pod without such a file the account of the pod.
+func Config(path string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = path
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("read cluster address and credentials: %w", err)
+	}
+	return config, nil
+}
+
+// ID is what seals records to this cluster: the UID of the namespace
+// kube-system.
+func ID(ctx context.Context, live client.Reader) (string, error) {
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := live.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, namespace); err != nil {
+		return "", fmt.Errorf("read the UID of namespace %s, which records are sealed to: %w", metav1.NamespaceSystem, err)
+	}
+	return string(namespace.UID), nil
+}

@@ -1,0 +1,3 @@
+// Package cluster is how the programs of this project reach their cluster and
+// know which one it is. It keeps no connection and reads nothing else.
+package cluster
