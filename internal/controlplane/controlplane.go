@@ -35,6 +35,10 @@ type Options struct {
 	// APIServerArgs are further arguments of kube-apiserver; a later one wins.
 	APIServerArgs []string
 
+	// Verifier makes kube-apiserver ask a verifier about access tokens. Nil means
+	// that it asks nobody.
+	Verifier *Verifier
+
 	// Clock dates the certificates. Nil means the real clock.
 	Clock clock.PassiveClock
 }
@@ -50,6 +54,8 @@ type ControlPlane struct {
 	port      int
 	unlock    func() error
 	admin     *rest.Config
+
+	verifierAddress string // empty: kube-apiserver asks nobody
 
 	mu        sync.Mutex
 	processes []*Process // in the order of their start
@@ -94,6 +100,9 @@ func (cp *ControlPlane) start(ctx context.Context) error {
 		return err
 	}
 	if err := writeFile(filepath.Join(cp.dir, auditPolicyFile), auditPolicy); err != nil {
+		return err
+	}
+	if err := cp.prepareVerifier(ctx); err != nil {
 		return err
 	}
 	if err := cp.startEtcd(); err != nil {

@@ -55,10 +55,22 @@ func newPKI(folder string, now time.Time) (*pki, error) {
 		Subject:     pkix.Name{CommonName: "system:kube-controller-manager"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
+	verifier := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "accesstoken-verifier"},
+		DNSNames:    []string{"localhost", verifierName},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	apiServerClient := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "kube-apiserver"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
 	return p, errors.Join(
 		p.ensureLeaf("apiserver", serving),
 		p.ensureLeaf("admin", admin),
 		p.ensureLeaf("controller-manager", controllerManager),
+		p.ensureLeaf("verifier", verifier),
+		p.ensureLeaf("apiserver-client", apiServerClient),
 		p.ensureKey("service-account"),
 	)
 }

@@ -111,7 +111,6 @@ func (cp *ControlPlane) apiServerArgs() []string {
 		"--tls-cert-file=" + cp.pki.certFile("apiserver"),
 		"--tls-private-key-file=" + cp.pki.keyFile("apiserver"),
 		"--client-ca-file=" + cp.pki.certFile("ca"),
-		"--authorization-mode=RBAC",
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + cp.pki.keyFile("service-account"),
 		"--service-account-signing-key-file=" + cp.pki.keyFile("service-account"),
@@ -126,6 +125,7 @@ func (cp *ControlPlane) apiServerArgs() []string {
 	} else {
 		args = append(args, "--audit-log-maxsize=100", "--audit-log-maxbackup=2")
 	}
+	args = append(args, cp.authorizationArgs()...)
 	return append(args, cp.options.APIServerArgs...)
 }
 

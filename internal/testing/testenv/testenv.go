@@ -37,8 +37,11 @@ var running *controlplane.ControlPlane
 
 // Run starts a control plane with the configuration for development installed, runs the tests, stops
 // it, and returns the exit status for os.Exit.
-func Run(m M) int {
-	cp, err := Start()
+func Run(m M) int { return RunWith(m, controlplane.Options{}) }
+
+// RunWith is Run on a control plane that is started in another way.
+func RunWith(m M, options controlplane.Options) int {
+	cp, err := start(options)
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -59,10 +62,12 @@ func Run(m M) int {
 // Start starts a control plane in a temporary folder and installs the
 // configuration for development. It returns when the policies in it bind the
 // manager's account.
-func Start() (*controlplane.ControlPlane, error) {
+func Start() (*controlplane.ControlPlane, error) { return start(controlplane.Options{}) }
+
+func start(options controlplane.Options) (*controlplane.ControlPlane, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	cp, err := controlplane.Start(ctx, controlplane.Options{})
+	cp, err := controlplane.Start(ctx, options)
 	if err != nil {
 		return nil, err
 	}
