@@ -41,11 +41,11 @@ controlplane: ## build etcd, kube-apiserver, kube-controller-manager and kubectl
 	@$(BUILD) controlplane
 
 .PHONY: demo
-demo: controlplane build-manager build-dev ## a tour of the operator on a control plane of its own; ends by itself
+demo: controlplane build-manager build-verifier build-dev ## a tour of the operator on a control plane of its own; ends by itself
 	@bin/dev demo
 
 .PHONY: up
-up: controlplane build-manager build-dev ## control plane and operator in the foreground, state in .dev/
+up: controlplane build-manager build-verifier build-dev ## control plane and operator in the foreground, state in .dev/
 	@bin/dev up
 
 .PHONY: run
@@ -53,11 +53,15 @@ run: ## run the operator against the cluster of the current kubeconfig
 	go run ./cmd/manager --leader-elect=false
 
 .PHONY: build
-build: build-manager ## build bin/manager
+build: build-manager build-verifier ## build bin/manager and bin/verifier
 
 .PHONY: build-manager
 build-manager:
 	@$(BUILD) tool . ./cmd/manager
+
+.PHONY: build-verifier
+build-verifier:
+	@$(BUILD) tool . ./cmd/verifier
 
 .PHONY: build-dev
 build-dev:
@@ -74,12 +78,12 @@ test-race: controlplane ## the same with the race detector; needs a C compiler
 	CGO_ENABLED=1 go test -race -timeout 40m $(TESTFLAGS) $(TEST)
 
 .PHONY: e2e
-e2e: controlplane build-manager ## real consumers of the Secrets; installs Debian packages where they are missing
+e2e: controlplane build ## real consumers of the Secrets; installs Debian packages where they are missing
 	@hack/e2e-packages.sh
 	go test -tags e2e -count 1 -timeout 15m $(TESTFLAGS) ./internal/testing/e2e/...
 
 .PHONY: bench
-bench: controlplane build-manager ## measure issuing and precision; table, and JSON in .dev/bench/
+bench: controlplane build ## measure issuing and precision; table, and JSON in .dev/bench/
 	go run ./hack/bench $(if $(N),-n $(N))
 
 ## Check

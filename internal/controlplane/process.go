@@ -81,6 +81,9 @@ func (p *Process) launch() error {
 // Done is closed when the process is gone.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// Name is what the process was called when it was started.
+func (p *Process) Name() string { return p.name }
+
 // PID is the process ID.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 

@@ -41,7 +41,7 @@ type Operator struct {
 // are in the state folder of the control plane: the log in logs/manager.log, and
 // manager.kubeconfig.
 func Start(ctx context.Context, cp *controlplane.ControlPlane, options Options) (*Operator, error) {
-	program, err := program(options)
+	program, err := programAt(options.Program, "manager")
 	if err != nil {
 		return nil, err
 	}
@@ -53,10 +53,11 @@ func Start(ctx context.Context, cp *controlplane.ControlPlane, options Options) 
 	if err := controlplane.WriteKubeconfig(config, kubeconfig); err != nil {
 		return nil, err
 	}
-	health, metrics, err := freeAddresses(ctx)
+	free, err := freeAddresses(ctx, 2)
 	if err != nil {
 		return nil, err
 	}
+	health, metrics := free[0], free[1]
 	args := append([]string{
 		"--kubeconfig=" + kubeconfig,
 		"--namespace=" + Namespace,
@@ -70,7 +71,7 @@ func Start(ctx context.Context, cp *controlplane.ControlPlane, options Options) 
 		return nil, err
 	}
 	o := &Operator{Process: process, metricsAddress: metrics}
-	if err := o.waitReady(ctx, "http://"+health+"/readyz"); err != nil {
+	if err := waitReady(ctx, o.Process, "http://"+health+"/readyz"); err != nil {
 		return nil, errors.Join(err, o.Stop())
 	}
 	return o, nil
@@ -80,22 +81,25 @@ func Start(ctx context.Context, cp *controlplane.ControlPlane, options Options) 
 // Prometheus.
 func (o *Operator) MetricsURL() string { return "http://" + o.metricsAddress + "/metrics" }
 
-func program(options Options) (string, error) {
-	if options.Program != "" {
-		return options.Program, nil
+// programAt is the path of a program: the one given, or else bin/NAME of the
+// clone.
+func programAt(given, name string) (string, error) {
+	if given != "" {
+		return given, nil
 	}
 	root, err := assets.ModuleRoot()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(root, "bin", "manager")
+	path := filepath.Join(root, "bin", name)
 	if _, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("no program %s: run `make build`", path)
 	}
 	return path, nil
 }
 
-func (o *Operator) waitReady(ctx context.Context, url string) error {
+// waitReady waits until a process says that it is ready.
+func waitReady(ctx context.Context, process *controlplane.Process, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	client := &http.Client{Timeout: answerTimeout}
@@ -103,15 +107,15 @@ func (o *Operator) waitReady(ctx context.Context, url string) error {
 	var last error
 	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
 		select {
-		case <-o.Done():
-			return false, o.Err()
+		case <-process.Done():
+			return false, process.Err()
 		default:
 		}
 		last = ready(ctx, client, url)
 		return last == nil, nil
 	})
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("wait for the manager: %w (last answer: %w); its log is %s", err, last, o.Log())
+		return fmt.Errorf("wait for %s: %w (last answer: %w); its log is %s", process.Name(), err, last, process.Log())
 	}
 	return err
 }
@@ -132,17 +136,17 @@ func ready(ctx context.Context, client *http.Client, url string) error {
 	return nil
 }
 
-// freeAddresses returns two free loopback addresses. Both are held until both
-// are known, else they could be the same.
-func freeAddresses(ctx context.Context) (first, second string, err error) {
-	var addresses [2]string
+// freeAddresses returns n free loopback addresses. All are held until all are
+// known, else two could be the same.
+func freeAddresses(ctx context.Context, n int) ([]string, error) {
+	addresses := make([]string, n)
 	for i := range addresses {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
-			return "", "", fmt.Errorf("find a free port: %w", err)
+			return nil, fmt.Errorf("find a free port: %w", err)
 		}
 		defer func() { _ = listener.Close() }()
 		addresses[i] = listener.Addr().String()
 	}
-	return addresses[0], addresses[1], nil
+	return addresses, nil
 }
