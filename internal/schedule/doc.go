@@ -4,6 +4,7 @@
 //
 // It owns how the text in a spec becomes durations, instants and calendars, the
 // defaults for what is left out, and the refusal of rotations that can never be
-// satisfied. It reads no clock and no cluster, and decides nothing about what
-// is to be done when something is due.
+// satisfied, and of other text that got past the schema. It reads no clock and
+// no cluster, and decides nothing about what is to be done when something is
+// due.
 package schedule

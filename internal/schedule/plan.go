@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
@@ -49,10 +48,11 @@ type Plan struct {
 }
 
 // NewPlan reads everything that is text in an AccessToken: maxAge,
-// ttlAfterFinished, allowedCIDRs, rotation and the annotation that asks for a
-// rotation. The error is an *InvalidError for the first of them that cannot be
-// used; the Plan beside it holds those that can, so that a token that is out
-// still ends in time.
+// ttlAfterFinished, rotation, the annotation that asks for a rotation, and what
+// a token is issued and delivered with: name, scopes, audiences, allowedCIDRs,
+// state and secret. The error is an *InvalidError for the first of them that
+// cannot be used; the Plan beside it holds those that can, so that a token that
+// is out still ends in time.
 func NewPlan(at *v1alpha1.AccessToken) (Plan, error) {
 	var (
 		plan  Plan
@@ -65,7 +65,7 @@ func NewPlan(at *v1alpha1.AccessToken) (Plan, error) {
 	}
 	keep(plan.readMaxAge(at.Spec.MaxAge))
 	keep(plan.readTTL(at.Spec.TTLAfterFinished))
-	keep(checkNetworks(at.Spec.AllowedCIDRs))
+	keep(checkText(at))
 	rotation := v1alpha1.Rotation{}
 	if at.Spec.Rotation != nil {
 		rotation = *at.Spec.Rotation
@@ -202,16 +202,6 @@ func ceilSecond(t time.Time) time.Time {
 		whole = whole.Add(time.Second)
 	}
 	return whole
-}
-
-func checkNetworks(networks []v1alpha1.CIDR) *InvalidError {
-	for i, network := range networks {
-		if _, err := network.Parse(); err != nil {
-			return invalid(fmt.Sprintf("spec.allowedCIDRs[%d]", i), v1alpha1.ReasonSpecInvalid,
-				"%v, and cannot be changed: create a new AccessToken instead", err)
-		}
-	}
-	return nil
 }
 
 func parseDuration(field string, text v1alpha1.Duration, least, most time.Duration) (time.Duration, *InvalidError) {

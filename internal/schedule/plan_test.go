@@ -37,6 +37,8 @@ func plan(t *testing.T, s spec) schedule.Plan {
 	return p
 }
 
+func secret(s v1alpha1.SecretTemplate) spec { return spec{Secret: &s} }
+
 func rotation(r v1alpha1.Rotation) *v1alpha1.Rotation { return &r }
 
 func TestEffectiveMaxAge(t *testing.T) {
@@ -94,7 +96,47 @@ func TestWhatIsInvalidNamesItsFieldAndWhatToDo(t *testing.T) {
 		},
 		{
 			"a network with host bits", spec{AllowedCIDRs: []v1alpha1.CIDR{"10.0.0.0/8", "10.0.0.1/8"}}, "",
-			schedule.InvalidError{Field: "spec.allowedCIDRs[1]", Reason: "SpecInvalid", Message: `"10.0.0.1/8" is not a network in canonical form such as 10.0.0.0/8, and cannot be changed: create a new AccessToken instead`},
+			schedule.InvalidError{Field: "spec.allowedCIDRs[1]", Reason: "SpecInvalid", Message: `"10.0.0.1/8" is not a network in canonical form such as 10.0.0.0/8 or fd00::/8: without host bits, IPv6 in lower case and shortest form; it cannot be changed: create a new AccessToken instead`},
+		},
+		{
+			"a scope with a space", spec{Scopes: []string{"deploy", "read all"}}, "",
+			schedule.InvalidError{Field: "spec.scopes[1]", Reason: "SpecInvalid", Message: `"read all" is not a scope of up to 128 printable ASCII characters without space, quote or backslash such as deploy:shop; it cannot be changed: create a new AccessToken instead`},
+		},
+		{
+			"too many scopes", spec{Scopes: make([]string, 65)}, "",
+			schedule.InvalidError{Field: "spec.scopes", Reason: "SpecInvalid", Message: `it has 65 members and can have 64; it cannot be changed: create a new AccessToken instead`},
+		},
+		{
+			"an audience of nothing", spec{Audiences: []string{""}}, "",
+			schedule.InvalidError{Field: "spec.audiences[0]", Reason: "SpecInvalid", Message: `"" is not an audience of 1 to 256 characters such as https://billing.example.com; it cannot be changed: create a new AccessToken instead`},
+		},
+		{
+			"an audience twice", spec{Audiences: []string{"billing", "billing"}}, "",
+			schedule.InvalidError{Field: "spec.audiences[1]", Reason: "SpecInvalid", Message: `"billing" is there twice; it cannot be changed: create a new AccessToken instead`},
+		},
+		{
+			"a state that does not exist", spec{State: "Paused"}, "",
+			schedule.InvalidError{Field: "spec.state", Reason: "SpecInvalid", Message: `"Paused" is unknown: use Active, Suspended or Revoked`},
+		},
+		{
+			"a Secret name with capitals", secret(v1alpha1.SecretTemplate{Name: "My_Secret"}), "",
+			schedule.InvalidError{Field: "spec.secret.name", Reason: "SpecInvalid", Message: `"My_Secret" is not a name for a Secret: use up to 253 lower-case letters, digits, - and ., such as ci-token`},
+		},
+		{
+			"a format that does not exist", secret(v1alpha1.SecretTemplate{Format: "Kubeconfig"}), "",
+			schedule.InvalidError{Field: "spec.secret.format", Reason: "SpecInvalid", Message: `"Kubeconfig" is unknown: use Opaque, BasicAuth, DockerConfigJson or Netrc, and another secret.name`},
+		},
+		{
+			"a Netrc for no host", secret(v1alpha1.SecretTemplate{Format: "Netrc"}), "",
+			schedule.InvalidError{Field: "spec.secret.servers", Reason: "SpecInvalid", Message: `it names the hosts that a Netrc is for, and is missing: give at least one, such as git.example.com`},
+		},
+		{
+			"hosts for a format without", secret(v1alpha1.SecretTemplate{Servers: []string{"git.example.com"}}), "",
+			schedule.InvalidError{Field: "spec.secret.servers", Reason: "SpecInvalid", Message: `it names the hosts that a Netrc or DockerConfigJson is for: remove it, or choose one of these formats`},
+		},
+		{
+			"a host with a line of its own", secret(v1alpha1.SecretTemplate{Format: "Netrc", Servers: []string{"git.example.com\nmachine evil.example.com"}}), "",
+			schedule.InvalidError{Field: "spec.secret.servers[0]", Reason: "SpecInvalid", Message: `"git.example.com\nmachine evil.example.com" is not a host name, with a port where one is needed, such as git.example.com`},
 		},
 		{
 			"an interval that is as long as the age", spec{MaxAge: "168h", Rotation: rotation(v1alpha1.Rotation{Interval: "168h"})}, "",
