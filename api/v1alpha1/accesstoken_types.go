@@ -190,8 +190,9 @@ type Rotation struct {
 	// notIssuedBefore asks for a new token now: one that was issued before this
 	// instant (such as 2026-11-24T09:00:00Z) is replaced, with the ordinary
 	// overlap. An instant in the future is a rotation due then. Absent means no
-	// such request. The annotation accesstoken.dev/rotate-requested-at means
-	// the same; the later of the two counts.
+	// such request. The annotation accesstoken.dev/rotate-requested-at asks for
+	// the same, also for a token issued in that very second; the later of the two
+	// counts.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=27

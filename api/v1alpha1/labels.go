@@ -24,8 +24,9 @@ const (
 	AnnotationTemplateHash = Group + "/template-hash"
 
 	// AnnotationRotateRequestedAt on an AccessToken asks for a new token: one
-	// issued before this instant (a Timestamp) is replaced. It means the same
-	// as spec.rotation.notIssuedBefore; the later of the two counts.
+	// issued in the second of this instant (a Timestamp) or before is replaced
+	// at the next whole second. Of this and spec.rotation.notIssuedBefore the
+	// later counts.
 	AnnotationRotateRequestedAt = Group + "/rotate-requested-at"
 
 	// AnnotationCanary on a TokenRecord makes admission policy refuse it, which

@@ -84,6 +84,7 @@ var _ = Describe("An issue whose Secret write fails", func() {
 		w.edit(ctx, func(at *v1alpha1.AccessToken) {
 			at.Annotations = with(at.Annotations, v1alpha1.AnnotationRotateRequestedAt, string(v1alpha1.NewTimestamp(w.clock.Now())))
 		})
+		w.clock.SetTime(w.clock.Now().Add(time.Second))
 		result, err := p.reconcile(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(result.RequeueAfter).To(Equal(time.Second))

@@ -83,7 +83,23 @@ var _ = Describe("Rotation", func() {
 		Expect(w.token(ctx).Status.Revision).To(BeEquivalentTo(2))
 	})
 
-	DescribeTable("on request", func(ctx context.Context, request func(*v1alpha1.AccessToken, v1alpha1.Timestamp)) {
+	It("on request in the second of issue makes one new token a second later", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.declare(ctx, v1alpha1.AccessTokenSpec{})
+		p := w.start(0)
+		p.restWithin(ctx, 0)
+		w.edit(ctx, func(at *v1alpha1.AccessToken) {
+			at.Annotations = map[string]string{v1alpha1.AnnotationRotateRequestedAt: string(at.Status.IssuedAt)}
+		})
+		result, err := p.reconcile(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(result.RequeueAfter).To(Equal(time.Second))
+		p.restWithin(ctx, time.Hour)
+		Expect(w.token(ctx).Status.Revision).To(BeEquivalentTo(2))
+		w.consistent(ctx)
+	})
+
+	DescribeTable("on request", func(ctx context.Context, request func(*v1alpha1.AccessToken, v1alpha1.Timestamp), later time.Duration) {
 		w := newWorld(ctx)
 		w.declare(ctx, v1alpha1.AccessTokenSpec{MaxAge: "720h"})
 		p := w.start(0)
@@ -92,7 +108,7 @@ var _ = Describe("Rotation", func() {
 
 		By("waiting for an instant that is still to come")
 		due := w.clock.Now().Add(time.Minute)
-		w.edit(ctx, func(at *v1alpha1.AccessToken) { request(at, v1alpha1.NewTimestamp(due)) })
+		w.edit(ctx, func(at *v1alpha1.AccessToken) { request(at, v1alpha1.NewTimestamp(due.Add(-later))) })
 		result, err := p.reconcile(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(w.currentToken(ctx, w.key.Name)).To(Equal(first))
@@ -114,10 +130,10 @@ var _ = Describe("Rotation", func() {
 	},
 		Entry("by the annotation", func(at *v1alpha1.AccessToken, instant v1alpha1.Timestamp) {
 			at.Annotations = map[string]string{v1alpha1.AnnotationRotateRequestedAt: string(instant)}
-		}),
+		}, time.Second),
 		Entry("by the spec", func(at *v1alpha1.AccessToken, instant v1alpha1.Timestamp) {
 			at.Spec.Rotation = &v1alpha1.Rotation{NotIssuedBefore: instant}
-		}),
+		}, time.Duration(0)),
 	)
 
 	It("by schedule is done in its time zone", func(ctx context.Context) {
@@ -143,7 +159,7 @@ var _ = Describe("Rotation", func() {
 			w.edit(ctx, func(at *v1alpha1.AccessToken) {
 				at.Annotations = map[string]string{v1alpha1.AnnotationRotateRequestedAt: string(v1alpha1.NewTimestamp(w.clock.Now()))}
 			})
-			p.restWithin(ctx, 0)
+			p.restWithin(ctx, time.Second)
 			tokens = append(tokens, w.currentToken(ctx, w.key.Name))
 		}
 		Expect(w.verify(ctx, tokens[0])).NotTo(Succeed())

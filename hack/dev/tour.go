@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // tour is the script of the demo. Each stop shows one thing that the operator
@@ -69,7 +68,6 @@ func (t *tour) widenScopes() {
 }
 
 func (t *tour) rotate() {
-	t.waitForNextSecond()
 	t.run("kubectl annotate accesstoken deploy-shop accesstoken.dev/rotate-requested-at=$(date -u +%Y-%m-%dT%H:%M:%SZ)")
 	t.run("kubectl wait --for=jsonpath='{.status.revision}'=2 --timeout=20s accesstoken/deploy-shop")
 	t.run(`kubectl get accesstoken deploy-shop -o jsonpath='{range .status.tokens[*]}revision {.revision}: {.id}, ends {.expiresAt}{"\n"}{end}'`)
@@ -203,15 +201,4 @@ func (t *tour) last() string {
 		return ""
 	}
 	return t.ids[len(t.ids)-1]
-}
-
-// waitForNextSecond lets a request in whole seconds lie after the issue.
-func (t *tour) waitForNextSecond() {
-	text, _ := t.quiet(`kubectl get accesstoken deploy-shop -o jsonpath='{.status.issuedAt}'`)
-	issued, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		t.fail("status.issuedAt: %v", err)
-		return
-	}
-	time.Sleep(time.Until(issued.Truncate(time.Second).Add(time.Second)))
 }

@@ -73,8 +73,8 @@ func NewPlan(at *v1alpha1.AccessToken) (Plan, error) {
 	keep(plan.readInterval(rotation.Interval))
 	keep(plan.readSchedule(rotation))
 	keep(plan.readOverlap(rotation.Overlap))
-	keep(plan.readRequest(notIssuedBeforeField, rotation.NotIssuedBefore))
-	keep(plan.readRequest(requestField, v1alpha1.Timestamp(at.Annotations[v1alpha1.AnnotationRotateRequestedAt])))
+	keep(plan.readRequest(notIssuedBeforeField, rotation.NotIssuedBefore, ceilSecond))
+	keep(plan.readRequest(requestField, v1alpha1.Timestamp(at.Annotations[v1alpha1.AnnotationRotateRequestedAt]), nextSecond))
 	if first != nil {
 		return plan, first
 	}
@@ -178,8 +178,8 @@ func (p *Plan) shortestInterval() (time.Duration, bool) {
 }
 
 // readRequest takes a request for a new token, if it is later than one read
-// before.
-func (p *Plan) readRequest(field string, text v1alpha1.Timestamp) *InvalidError {
+// before: a token counts that is issued at wanted or later.
+func (p *Plan) readRequest(field string, text v1alpha1.Timestamp, wanted func(time.Time) time.Time) *InvalidError {
 	if text == "" {
 		return nil
 	}
@@ -187,7 +187,7 @@ func (p *Plan) readRequest(field string, text v1alpha1.Timestamp) *InvalidError 
 	if err != nil {
 		return invalid(field, v1alpha1.ReasonSpecInvalid, "%q is not an instant in UTC: write it like 2026-11-24T09:00:00Z", string(text))
 	}
-	if at = ceilSecond(at); at.After(p.requestedAt) {
+	if at = wanted(at); at.After(p.requestedAt) {
 		p.requestedAt = at
 	}
 	return nil
@@ -203,6 +203,12 @@ func ceilSecond(t time.Time) time.Time {
 	}
 	return whole
 }
+
+// nextSecond is when a request that a person made at t is due. A token that was
+// issued in that second may be the very one that the person wants replaced, and
+// `date` gives whole seconds: so it is replaced too, by one of a later second,
+// for which the request is done with.
+func nextSecond(t time.Time) time.Time { return t.Truncate(time.Second).Add(time.Second) }
 
 func parseDuration(field string, text v1alpha1.Duration, least, most time.Duration) (time.Duration, *InvalidError) {
 	d, err := text.Parse()

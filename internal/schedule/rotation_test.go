@@ -37,8 +37,11 @@ func TestRotationIsDueAtTheEarliestCause(t *testing.T) {
 		{"a request for the second of issue is done with", v1alpha1.Rotation{NotIssuedBefore: "2026-11-24T09:00:00Z"}, "", "", ""},
 		{"a request within the second of issue is due at its end", v1alpha1.Rotation{NotIssuedBefore: "2026-11-24T09:00:00.000001Z"}, "", "2026-11-24T09:00:01Z", schedule.Requested},
 		{"a request for a later issue is due at that", v1alpha1.Rotation{NotIssuedBefore: "2026-11-24T10:00:00Z"}, "", "2026-11-24T10:00:00Z", schedule.Requested},
-		{"the annotation asks as well", v1alpha1.Rotation{}, "2026-11-24T10:00:00Z", "2026-11-24T10:00:00Z", schedule.Requested},
-		{"the annotation counts when it is later", v1alpha1.Rotation{NotIssuedBefore: "2026-11-24T10:00:00Z"}, "2026-11-24T11:00:00Z", "2026-11-24T11:00:00Z", schedule.Requested},
+		{"the annotation asks as well", v1alpha1.Rotation{}, "2026-11-24T10:00:00Z", "2026-11-24T10:00:01Z", schedule.Requested},
+		{"the annotation counts for the second of issue", v1alpha1.Rotation{}, "2026-11-24T09:00:00Z", "2026-11-24T09:00:01Z", schedule.Requested},
+		{"the annotation counts for any part of that second", v1alpha1.Rotation{}, "2026-11-24T09:00:00.999999Z", "2026-11-24T09:00:01Z", schedule.Requested},
+		{"an annotation of the second before is done with", v1alpha1.Rotation{}, "2026-11-24T08:59:59.999999Z", "", ""},
+		{"the annotation counts when it is later", v1alpha1.Rotation{NotIssuedBefore: "2026-11-24T10:00:00Z"}, "2026-11-24T11:00:00Z", "2026-11-24T11:00:01Z", schedule.Requested},
 		{"the field counts when it is later", v1alpha1.Rotation{NotIssuedBefore: "2026-11-24T11:00:00Z"}, "2026-11-24T10:00:00Z", "2026-11-24T11:00:00Z", schedule.Requested},
 		{"a request comes before a later interval", v1alpha1.Rotation{Interval: "2h", NotIssuedBefore: "2026-11-24T10:00:00Z"}, "", "2026-11-24T10:00:00Z", schedule.Requested},
 		{"an interval comes before a later request", v1alpha1.Rotation{Interval: "1h", NotIssuedBefore: "2026-11-24T11:00:00Z"}, "", "2026-11-24T10:00:00Z", schedule.Interval},
@@ -59,13 +62,23 @@ func TestRotationIsDueAtTheEarliestCause(t *testing.T) {
 }
 
 func TestARequestIsServedByOneRotation(t *testing.T) {
-	p, err := schedule.NewPlan(asked(spec{}, "2026-11-24T12:00:00.5Z"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	due, _, _ := p.Rotation(instant("2026-11-24T09:00:00Z"), uid)
-	if again, _, ok := p.Rotation(due.Truncate(time.Second), uid); ok {
-		t.Errorf("a token issued at %v, when the rotation was due, is rotated again at %v", due, again)
+	for _, request := range []*v1alpha1.AccessToken{
+		asked(spec{}, "2026-11-24T12:00:00.5Z"),
+		asked(spec{}, "2026-11-24T12:00:00Z"),
+		asked(spec{Rotation: rotation(v1alpha1.Rotation{NotIssuedBefore: "2026-11-24T12:00:00.5Z"})}, ""),
+		asked(spec{Rotation: rotation(v1alpha1.Rotation{NotIssuedBefore: "2026-11-24T12:00:00Z"})}, ""),
+	} {
+		p, err := schedule.NewPlan(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		due, _, ok := p.Rotation(instant("2026-11-24T09:00:00Z"), uid)
+		if !ok {
+			t.Fatalf("nothing is due of %v", request)
+		}
+		if again, _, ok := p.Rotation(due.Truncate(time.Second), uid); ok {
+			t.Errorf("a token issued at %v, when the rotation was due, is rotated again at %v", due, again)
+		}
 	}
 }
 
@@ -187,7 +200,7 @@ func TestSpreadPutsOffOnlyWhatWasOverdueAtStart(t *testing.T) {
 func TestSpreadDoesNotHoldBackARequest(t *testing.T) {
 	issued, started := instant("2026-11-20T09:00:00Z"), instant("2026-11-24T09:00:00Z")
 	for _, c := range []struct{ name, request, want string }{
-		{"one made while the operator was away is due at once", "2026-11-24T08:00:00Z", "2026-11-24T08:00:00Z"},
+		{"one made while the operator was away is due at once", "2026-11-24T08:00:00Z", "2026-11-24T08:00:01Z"},
 		{"one that comes after the spread does not put it off", "2026-11-24T09:05:00Z", ""},
 		{"one that was served by the token that is out is no more", "2026-11-20T08:00:00Z", ""},
 	} {

@@ -39,10 +39,8 @@ func declare(t *testing.T, spec v1alpha1.AccessTokenSpec) *v1alpha1.AccessToken 
 func requestRotation(t *testing.T, at *v1alpha1.AccessToken) {
 	t.Helper()
 	before, revision := at.DeepCopy(), at.Status.Revision
-	// In the same second as the issue it would ask for nothing; an instant to
-	// come is a rotation due then.
 	at.SetAnnotations(map[string]string{
-		v1alpha1.AnnotationRotateRequestedAt: wall.Now().Add(time.Second).UTC().Format(time.RFC3339),
+		v1alpha1.AnnotationRotateRequestedAt: wall.Now().UTC().Format(time.RFC3339),
 	})
 	if err := cluster.Patch(t.Context(), at, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 // Rotation says when a token is replaced. With neither interval nor schedule,
 // only on request.
 type RotationApplyConfiguration struct {
-	// interval replaces the token that long after its issue: a duration from 1s
+	// interval replaces the token that long after its issue: a duration from 1m
 	// to 87600h that is shorter than maxAge, or Auto, which is two thirds of
 	// maxAge less up to a tenth of that by the object's UID, so that tokens
 	// declared together do not rotate together. Absent means not by interval.
@@ -34,8 +34,9 @@ type RotationApplyConfiguration struct {
 	// notIssuedBefore asks for a new token now: one that was issued before this
 	// instant (such as 2026-11-24T09:00:00Z) is replaced, with the ordinary
 	// overlap. An instant in the future is a rotation due then. Absent means no
-	// such request. The annotation accesstoken.dev/rotate-requested-at means
-	// the same; the later of the two counts.
+	// such request. The annotation accesstoken.dev/rotate-requested-at asks for
+	// the same, also for a token issued in that very second; the later of the two
+	// counts.
 	NotIssuedBefore *apiv1alpha1.Timestamp `json:"notIssuedBefore,omitempty"`
 }
 
