@@ -61,7 +61,7 @@ func (s *Store) ReplaceOwners(objects []*metav1.PartialObjectMetadata) {
 func (s *Store) PutNamespace(object *metav1.PartialObjectMetadata) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.namespace(object.Name).SetState(stateOf(object))
+	s.setNamespace(object)
 }
 
 // DeleteNamespace notes that a namespace is gone. One that is made anew under
@@ -80,7 +80,7 @@ func (s *Store) ReplaceNamespaces(objects []*metav1.PartialObjectMetadata) {
 	there := make(map[string]bool, len(objects))
 	for _, object := range objects {
 		there[object.Name] = true
-		s.namespace(object.Name).SetState(stateOf(object))
+		s.setNamespace(object)
 	}
 	for name, namespace := range s.namespaces {
 		if !there[name] && namespace.State() != verify.StateUnseen {
@@ -106,10 +106,20 @@ func (s *Store) namespace(name string) *verify.Namespace {
 	return known
 }
 
+func (s *Store) setNamespace(object *metav1.PartialObjectMetadata) {
+	known := s.namespace(object.Name)
+	if known.State() == verify.StateLive && stateOf(object) == verify.StateGone {
+		s.options.Ended(object.DeletionTimestamp.Time)
+	}
+	known.SetState(stateOf(object))
+}
+
 func (s *Store) putOwner(object *metav1.PartialObjectMetadata) {
 	uid := string(object.UID)
 	if stateOf(object) == verify.StateGone {
-		s.owner(uid, object.Name, object.Namespace)
+		if s.owner(uid, object.Name, object.Namespace).State() == verify.StateLive {
+			s.options.Ended(object.DeletionTimestamp.Time)
+		}
 		s.part(uid)
 		return
 	}

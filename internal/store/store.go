@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -68,6 +69,12 @@ type Options struct {
 	// Relist is called when the records have to be read anew. It must not block.
 	// Nil does nothing.
 	Relist func()
+
+	// Ended is told of each token, AccessToken and namespace that was good and from
+	// here on is not, with when its revocation or deletion was written. It is not
+	// told where nothing says when: of an object that is gone at once. It must not
+	// block. Nil is silent.
+	Ended func(at time.Time)
 }
 
 // Store is the read model. Lookup may be called by anybody at any time; the
@@ -103,6 +110,9 @@ func New(options Options) *Store {
 	}
 	if options.Relist == nil {
 		options.Relist = func() {}
+	}
+	if options.Ended == nil {
+		options.Ended = func(time.Time) {}
 	}
 	s := &Store{
 		options:    options,
@@ -258,6 +268,7 @@ func (s *Store) contest(index *table, opened *verify.Token) error {
 // insert puts a token into a table, in the place of what it was before.
 func (s *Store) insert(index *table, opened *verify.Token) {
 	s.hold(opened.Owner())
+	s.noteRevoked(opened)
 	before := index.get(opened.Key())
 	if before != nil {
 		opened.Succeed(before)
@@ -265,6 +276,21 @@ func (s *Store) insert(index *table, opened *verify.Token) {
 	index.put(opened)
 	if before != nil {
 		s.release(before.Owner())
+	}
+}
+
+// noteRevoked tells of a token that was not revoked when it was last seen. What
+// was revoked before this program started is passed over.
+func (s *Store) noteRevoked(opened *verify.Token) {
+	before := s.index.Load().get(opened.Key())
+	if before == nil {
+		return
+	}
+	if _, known := before.RevokedAt(); known {
+		return
+	}
+	if at, revoked := opened.RevokedAt(); revoked {
+		s.options.Ended(at)
 	}
 }
 

@@ -15,8 +15,7 @@ import (
 )
 
 // Token is what is kept in memory of one sealed record. It is immutable but for
-// the second in which a use was last noted; a changed record makes another
-// Token.
+// when a use was last noted and sampled; a changed record makes another Token.
 type Token struct {
 	id     token.ID
 	keyID  unique.Handle[string]
@@ -26,6 +25,7 @@ type Token struct {
 
 	subject   string
 	uid       string
+	creator   unique.Handle[string]
 	groups    List
 	scopes    List
 	audiences List
@@ -37,7 +37,8 @@ type Token struct {
 	lastUsedAt      int64 // Unix seconds; 0: never
 	resourceVersion uint64
 
-	noted atomic.Int64 // Unix seconds
+	noted   atomic.Int64  // Unix seconds
+	sampled atomic.Uint64 // Unix minutes, then eight bits of protocols
 }
 
 // NewToken makes a Token from a record that opened as sealed. It fails for a
@@ -45,7 +46,7 @@ type Token struct {
 func NewToken(rec *v1alpha1.TokenRecord, sealed record.Sealed, owner *Owner) (*Token, error) {
 	t := &Token{
 		sealed: sealed, owner: owner, subject: rec.Spec.Subject.Name, uid: rec.Spec.Subject.UID,
-		keyID: unique.Make(rec.Spec.KeyID), createdAt: rec.CreationTimestamp.Unix(), revokedAt: math.MaxInt64,
+		keyID: unique.Make(rec.Spec.KeyID), creator: unique.Make(creatorOf(rec)), createdAt: rec.CreationTimestamp.Unix(), revokedAt: math.MaxInt64,
 	}
 	var err error
 	if t.id, err = token.ParseID(rec.Name); err != nil {
@@ -61,6 +62,13 @@ func NewToken(rec *v1alpha1.TokenRecord, sealed record.Sealed, owner *Owner) (*T
 		return nil, err
 	}
 	return t, t.readLists(&rec.Spec)
+}
+
+func creatorOf(rec *v1alpha1.TokenRecord) string {
+	if rec.Spec.Creator == nil {
+		return ""
+	}
+	return rec.Spec.Creator.Username
 }
 
 // readInstants reads what LifetimeOf has checked.
@@ -131,6 +139,10 @@ func (t *Token) Subject() string { return t.subject }
 // SubjectUID is the UID of that user; empty where it has none.
 func (t *Token) SubjectUID() string { return t.uid }
 
+// Creator is the user name of who declared the token; empty where it is not
+// known.
+func (t *Token) Creator() string { return t.creator.Value() }
+
 // Groups are those that the user is in.
 func (t *Token) Groups() List { return t.groups }
 
@@ -148,6 +160,12 @@ func (t *Token) Networked() bool { return len(t.networks) > 0 }
 // IssuedAt is when the token was issued.
 func (t *Token) IssuedAt() time.Time { return time.Unix(t.issuedAt, 0).UTC() }
 
+// RevokedAt is from when on the token is revoked; ok is false for one that is
+// not.
+func (t *Token) RevokedAt() (at time.Time, ok bool) {
+	return time.UnixMicro(t.revokedAt).UTC(), t.revokedAt != math.MaxInt64
+}
+
 // Lifetime is what the token's end follows from.
 func (t *Token) Lifetime() record.Lifetime { return t.life }
 
@@ -164,12 +182,34 @@ func (t *Token) ResourceVersion() string { return strconv.FormatUint(t.resourceV
 func (t *Token) Older(other *Token) bool { return t.resourceVersion < other.resourceVersion }
 
 // Succeed takes over from the Token of an earlier state of the same record when
-// a use was last noted.
-func (t *Token) Succeed(before *Token) { t.noted.Store(before.noted.Load()) }
+// a use was last noted and sampled.
+func (t *Token) Succeed(before *Token) {
+	t.noted.Store(before.noted.Load())
+	t.sampled.Store(before.sampled.Load())
+}
 
 // Note reports whether no use was noted in this second yet, and that to one
 // caller only: so a token that is used a thousand times a second is noted once.
 func (t *Token) Note(now time.Time) bool {
 	second, noted := now.Unix(), t.noted.Load()
 	return second > noted && t.noted.CompareAndSwap(noted, second)
+}
+
+// Sample reports whether nothing of this protocol was sampled in this minute
+// yet, and that to one caller only.
+func (t *Token) Sample(protocol Protocol, now time.Time) bool {
+	minute := uint64(max(now.Unix(), 0)) / 60 << 8
+	for {
+		before := t.sampled.Load()
+		after := minute | protocol.bit()
+		if before&^0xff == minute {
+			after |= before
+		}
+		if after == before {
+			return false
+		}
+		if t.sampled.CompareAndSwap(before, after) {
+			return true
+		}
+	}
 }

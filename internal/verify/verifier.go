@@ -75,6 +75,16 @@ func Protocols() []Protocol {
 	return []Protocol{ProtocolTokenReview, ProtocolIntrospection, ProtocolRevocation, ProtocolForwardAuth, ProtocolExtAuthz}
 }
 
+// bit tells protocols apart; those that are none share one.
+func (p Protocol) bit() uint64 {
+	for i, known := range [...]Protocol{ProtocolTokenReview, ProtocolIntrospection, ProtocolRevocation, ProtocolForwardAuth, ProtocolExtAuthz} {
+		if p == known {
+			return 1 << i
+		}
+	}
+	return 1 << 7
+}
+
 // Verdict is the answer to a Request.
 type Verdict struct {
 	// Reason is why the token is inactive; empty for an active one.
