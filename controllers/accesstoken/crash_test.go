@@ -23,6 +23,8 @@ type sequence struct {
 	// tokens is how many ever reach a Secret: one moment that is due makes one,
 	// whatever happens on the way.
 	tokens int
+	// publishes says that a token is put into a Secret on the way.
+	publishes bool
 	// outcome is what has to hold at rest after the sequence, whatever happened
 	// on the way.
 	outcome func(context.Context, *world)
@@ -69,8 +71,8 @@ func withdrawnFor(reason string) func(context.Context, *world) {
 
 func sequences() []sequence {
 	return []sequence{
-		{name: "issue", tokens: 1, spec: rotating(), outcome: delivers},
-		{name: "rotate", tokens: 2, spec: rotating(), trigger: pass(time.Hour), outcome: func(ctx context.Context, w *world) {
+		{name: "issue", tokens: 1, publishes: true, spec: rotating(), outcome: delivers},
+		{name: "rotate", tokens: 2, publishes: true, spec: rotating(), trigger: pass(time.Hour), outcome: func(ctx context.Context, w *world) {
 			delivers(ctx, w)
 			Expect(w.token(ctx).Status.Revision).To(BeNumerically(">=", 2))
 		}},
@@ -86,7 +88,7 @@ func sequences() []sequence {
 		{name: "expire", tokens: 1, spec: v1alpha1.AccessTokenSpec{MaxAge: "1h"}, trigger: pass(time.Hour), outcome: withdrawnFor(v1alpha1.ReasonExpired)},
 		{name: "suspend", tokens: 1, spec: rotating(), trigger: state(v1alpha1.StateSuspended), outcome: withdrawnFor(v1alpha1.ReasonSuspended)},
 		{name: "revoke", tokens: 1, spec: rotating(), trigger: state(v1alpha1.StateRevoked), outcome: withdrawnFor(v1alpha1.ReasonRevoked)},
-		{name: "rename the Secret", tokens: 2, spec: rotating(), trigger: func(ctx context.Context, w *world) {
+		{name: "rename the Secret", tokens: 2, publishes: true, spec: rotating(), trigger: func(ctx context.Context, w *world) {
 			w.edit(ctx, func(at *v1alpha1.AccessToken) { at.Spec.Secret = &v1alpha1.SecretTemplate{Name: "elsewhere"} })
 		}, outcome: func(ctx context.Context, w *world) {
 			Expect(w.verify(ctx, w.currentToken(ctx, "elsewhere"))).To(Succeed())
@@ -185,40 +187,58 @@ var _ = Describe("A sequence of writes", func() {
 			)
 
 			It("comes to its end when a second manager takes over before any write, and the first wakes up later", func(ctx context.Context) {
-				for nth := 1; nth <= mostWrites; nth++ {
-					By(fmt.Sprintf("pausing before write %d", nth))
-					w := prepare(ctx, s)
-					first := w.start(0)
-					reached, resume, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
-					first.client.set(pauseBefore(nth, reached, resume))
-					go func() {
-						defer GinkgoRecover()
-						defer close(done)
-						// What a pass of a manager that was overtaken answers does not
-						// matter, only what it leaves behind.
-						_, _ = first.reconciler.Reconcile(ctx, request(w))
-					}()
-					paused := false
-					select {
-					case <-reached:
-						paused = true
-					case <-done:
-					}
-					if paused {
-						w.start(1).rest(ctx)
-						close(resume)
-						<-done
-						w.note(ctx)
-					}
-					finish(ctx, w, s, 0)
-					if !paused {
-						break
-					}
-				}
+				s.takenOver(ctx, func(context.Context, *world) {}, s.holds)
 			})
 		})
 	}
 })
+
+// takenOver lets a manager pause before each of its writes in turn, while a
+// second one takes over and something happens. When the first wakes up, the
+// second does no more than its watches make it do.
+func (s sequence) takenOver(ctx context.Context, meanwhile func(context.Context, *world), holds func(context.Context, *world)) {
+	GinkgoHelper()
+	for nth := 1; nth <= mostWrites; nth++ {
+		By(fmt.Sprintf("pausing before write %d", nth))
+		w := prepare(ctx, s)
+		wake := w.start(0).sleepBefore(ctx, nth)
+		if wake == nil {
+			Expect(nth).To(BeNumerically(">", 1), "the sequence wrote nothing")
+			return
+		}
+		second := w.startWatched(ctx, 1)
+		second.attend(ctx, 0, func() {})
+		meanwhile(ctx, w)
+		second.attend(ctx, horizon, func() { holds(ctx, w) })
+		wake()
+		second.attend(ctx, horizon, func() { holds(ctx, w) })
+	}
+	Fail("the sequence has no end")
+}
+
+// sleepBefore begins a pass that sleeps before its nth write, until it is told
+// to wake up and finish; nil when the pass is over before.
+func (p *process) sleepBefore(ctx context.Context, nth int) (wake func()) {
+	reached, resume, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	p.client.set(pauseBefore(nth, reached, resume))
+	go func() {
+		defer GinkgoRecover()
+		defer close(done)
+		// What a pass of a manager that was overtaken answers does not matter,
+		// only what it leaves behind.
+		_, _ = p.reconciler.Reconcile(ctx, request(p.world))
+	}()
+	select {
+	case <-reached:
+	case <-done:
+		return nil
+	}
+	return func() {
+		close(resume)
+		<-done
+		p.note(ctx)
+	}
+}
 
 var _ = It("Stopped processes write nothing more", func(ctx context.Context) {
 	w := newWorld(ctx)

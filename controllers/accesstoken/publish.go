@@ -26,10 +26,6 @@ import (
 )
 
 const (
-	// createOnly is the resourceVersion with which server-side apply creates an
-	// object and conflicts with one that exists.
-	createOnly = "1"
-
 	// publishTries bounds how often one token is offered to a Secret that
 	// somebody else keeps writing.
 	publishTries = 5
@@ -98,8 +94,11 @@ func (p *pass) unpublished(ctx context.Context, state *lifecycle.State, issued l
 	if secret.Name != "" {
 		state.Secrets = withSecret(state.Secrets, secret)
 	}
+	unpublished := lifecycle.EndRecord{Record: issued, RevokedAt: state.Now, Reason: v1alpha1.EndReasonUnpublished}
 	switch {
 	case errors.Is(cause, errForeign), errors.Is(cause, errOvertaken): // the state now shows what is there: decide anew
+	case errors.Is(cause, errStale):
+		return errors.Join(p.endRecord(ctx, state, unpublished), cause)
 	case refused(cause), apierrors.IsConflict(cause):
 		p.failed(state, cause)
 	default:
@@ -108,7 +107,7 @@ func (p *pass) unpublished(ctx context.Context, state *lifecycle.State, issued l
 		}
 		return cause
 	}
-	return p.endRecord(ctx, state, lifecycle.EndRecord{Record: issued, RevokedAt: state.Now, Reason: v1alpha1.EndReasonUnpublished})
+	return p.endRecord(ctx, state, unpublished)
 }
 
 // refused says that the API server will refuse the same again until somebody
@@ -228,6 +227,9 @@ func (p *pass) publish(ctx context.Context, state *lifecycle.State, object *v1al
 			return lifecycle.Secret{}, fmt.Errorf("publish token %s in Secret %s/%s: %w", object.Name, object.Namespace, state.Template.Name, err)
 		}
 		p.Metrics.PublishConflict()
+		if err := p.stillDeclared(ctx, object); err != nil {
+			return lifecycle.Secret{}, err
+		}
 		found, readErr := p.readSecret(ctx, p.Live.Get, state.Template.Name)
 		if readErr != nil {
 			return lifecycle.Secret{}, readErr
@@ -242,6 +244,22 @@ func (p *pass) publish(ctx context.Context, state *lifecycle.State, object *v1al
 		}
 		observed = found
 	}
+}
+
+// stillDeclared reads the AccessToken again, from the API server: a Secret that
+// is not as it was observed may have been taken away since the spec wants no
+// token any more. errStale says that it is another one than this pass is about.
+func (p *pass) stillDeclared(ctx context.Context, object *v1alpha1.TokenRecord) error {
+	live := &v1alpha1.AccessToken{}
+	if err := p.Live.Get(ctx, p.key(), live); apierrors.IsNotFound(err) {
+		return errStale
+	} else if err != nil {
+		return fmt.Errorf("re-read AccessToken %s to publish token %s: %w", p.key(), object.Name, err)
+	}
+	if live.UID != p.token.UID || live.Generation != p.token.Generation || !live.DeletionTimestamp.IsZero() {
+		return errStale
+	}
+	return nil
 }
 
 // judge says whether a Secret that was found after a conflict leaves nothing
@@ -265,20 +283,36 @@ var errForeign = errors.New("the Secret belongs to somebody else")
 
 // offer writes the token once, with what was observed as precondition.
 func (p *pass) offer(ctx context.Context, state *lifecycle.State, observed *lifecycle.Secret, object *v1alpha1.TokenRecord, plaintext tokenformat.Plaintext) (lifecycle.Secret, error) {
-	precondition := createOnly
+	must := absent
 	if observed != nil && observed.Holder == lifecycle.HolderPredecessor {
 		if err := p.deleteSecret(ctx, *observed); err != nil {
 			return lifecycle.Secret{}, err
 		}
 	} else if observed != nil {
-		precondition = observed.ResourceVersion
+		must = asObserved(*observed)
 	}
 	content := secretContent{
 		template: state.Template, templateHash: state.TemplateHash, revision: object.Spec.Revision,
 		tokenID: object.Name, data: delivery.Data(state.Template, object.Name, plaintext.Reveal()),
 	}
-	written, err := p.applySecret(ctx, content, precondition)
+	written, err := p.applySecret(ctx, content, must)
 	return written, redact(err, plaintext.Reveal(), content.data)
+}
+
+// precondition is what a Secret has to be like for a write by server-side apply.
+// The UID is part of it: with the resourceVersion of an object that is gone
+// alone, apply would create it again.
+type precondition struct {
+	uid             types.UID
+	resourceVersion string
+}
+
+// absent is the resourceVersion with which server-side apply creates an object,
+// and conflicts with one that exists.
+var absent = precondition{resourceVersion: "1"}
+
+func asObserved(secret lifecycle.Secret) precondition {
+	return precondition{uid: secret.UID, resourceVersion: secret.ResourceVersion}
 }
 
 // secretContent is what the operator owns in a Secret.
@@ -292,10 +326,10 @@ type secretContent struct {
 
 // applySecret writes by server-side apply, and asks for metadata only in
 // return, so that no content of others comes back.
-func (p *pass) applySecret(ctx context.Context, content secretContent, resourceVersion string) (lifecycle.Secret, error) {
+func (p *pass) applySecret(ctx context.Context, content secretContent, must precondition) (lifecycle.Secret, error) {
 	owner := ownerReference(p.token)
 	secret := corev1ac.Secret(content.template.Name, p.token.Namespace).
-		WithResourceVersion(resourceVersion).
+		WithResourceVersion(must.resourceVersion).
 		WithLabels(map[string]string{v1alpha1.LabelAccessToken: p.token.Name}).
 		WithAnnotations(map[string]string{
 			v1alpha1.AnnotationRevision: strconv.FormatInt(content.revision, 10),
@@ -305,6 +339,9 @@ func (p *pass) applySecret(ctx context.Context, content secretContent, resourceV
 			WithName(owner.Name).WithUID(owner.UID).WithController(true)).
 		WithType(delivery.SecretType(content.template.Format)).
 		WithData(content.data)
+	if must.uid != "" {
+		secret.WithUID(must.uid)
+	}
 	if content.tokenID != "" {
 		secret.WithAnnotations(map[string]string{
 			v1alpha1.AnnotationTokenID: content.tokenID, v1alpha1.AnnotationTemplateHash: content.templateHash,
@@ -337,7 +374,7 @@ func (p *pass) withdraw(ctx context.Context, state *lifecycle.State, secret life
 		template: v1alpha1.SecretTemplate{Name: secret.Name, Format: secret.Format},
 		revision: secret.Revision, data: delivery.EmptyData(secret.Format),
 	}
-	emptied, err := p.applySecret(ctx, content, secret.ResourceVersion)
+	emptied, err := p.applySecret(ctx, content, asObserved(secret))
 	if err != nil {
 		return fmt.Errorf("withdraw token %s from Secret %s/%s: %w", secret.TokenID, p.token.Namespace, secret.Name, err)
 	}

@@ -100,7 +100,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	pass := &pass{Reconciler: r, token: token}
 	defer pass.announce()
 	state, err := pass.run(ctx, r.Clock.Now())
-	if state != nil && !errors.Is(err, errGone) && !apierrors.HasStatusCause(err, namespaceTerminating) {
+	if state != nil && !errors.Is(err, errGone) && !errors.Is(err, errStale) && !apierrors.HasStatusCause(err, namespaceTerminating) {
 		if statusErr := pass.persist(ctx, state, err); statusErr != nil {
 			// What ended the pass is text here: whatever its class, this write has
 			// to be retried.

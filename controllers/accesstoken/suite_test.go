@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/cluster"
 
@@ -32,6 +33,7 @@ func TestAccessToken(t *testing.T) {
 var (
 	admin    client.Client
 	replicas [2]client.Client
+	caches   [2]cache.Cache
 	live     client.Client
 )
 
@@ -51,12 +53,12 @@ var _ = ginkgo.BeforeSuite(func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ginkgo.DeferCleanup(cancel)
 	for i := range replicas {
-		replicas[i] = startReplica(ctx, manager, scheme)
+		replicas[i], caches[i] = startReplica(ctx, manager, scheme)
 	}
 })
 
-// startReplica starts the cache of one manager and returns its client.
-func startReplica(ctx context.Context, manager *rest.Config, scheme *runtime.Scheme) client.Client {
+// startReplica starts the cache of one manager and returns its client with it.
+func startReplica(ctx context.Context, manager *rest.Config, scheme *runtime.Scheme) (client.Client, cache.Cache) {
 	replica, err := cluster.New(manager, func(o *cluster.Options) {
 		o.Scheme = scheme
 		o.Client = controllers.ClientOptions()
@@ -69,7 +71,7 @@ func startReplica(ctx context.Context, manager *rest.Config, scheme *runtime.Sch
 		gomega.Expect(replica.Start(ctx)).To(gomega.Succeed())
 	}()
 	gomega.Expect(replica.GetCache().WaitForCacheSync(ctx)).To(gomega.BeTrue())
-	return replica.GetClient()
+	return replica.GetClient(), replica.GetCache()
 }
 
 // secretsOf lists the Secrets of a namespace, content and all.

@@ -118,9 +118,7 @@ func (w *world) start(replica int) *process {
 func (p *process) reconcile(ctx context.Context) (ctrl.Result, error) {
 	result, err := p.reconciler.Reconcile(ctx, request(p.world))
 	p.note(ctx)
-	if err == nil {
-		p.readable(ctx)
-	}
+	p.readable(ctx)
 	return result, err
 }
 
@@ -261,16 +259,32 @@ func (w *world) good(object *v1alpha1.TokenRecord) error {
 
 // consistent checks what must hold whenever the operator is at rest.
 func (w *world) consistent(ctx context.Context) {
+	ginkgo.GinkgoHelper()
+	delivered := map[string]bool{}
 	for _, secret := range secretsOf(ctx, w.namespace) {
 		for _, text := range tokensIn(secret) {
 			gomega.Expect(w.verify(ctx, text)).To(gomega.Succeed(), "a Secret holds a token that does not verify")
+			delivered[idOf([]byte(text))] = true
 		}
 	}
+	wanted := w.wantsToken(ctx)
 	for name, object := range w.records(ctx) {
-		if w.good(&object) == nil {
-			gomega.Expect(w.held).To(gomega.HaveKey(name), "a record verifies whose token nobody holds")
+		if w.good(&object) != nil {
+			continue
 		}
+		gomega.Expect(w.held).To(gomega.HaveKey(name), "a record verifies whose token nobody holds")
+		gomega.Expect(wanted).To(gomega.BeTrue(), "record %s verifies though no token is wanted", name)
+		overlaps := object.Status.Reason == v1alpha1.EndReasonSuperseded && object.Status.ExpiresAt != ""
+		gomega.Expect(delivered[name] || overlaps).To(gomega.BeTrue(), "record %s verifies though its token is in no Secret and nothing is to end it", name)
 	}
+}
+
+// wantsToken says whether anybody wants there to be a token.
+func (w *world) wantsToken(ctx context.Context) bool {
+	object := &v1alpha1.AccessToken{}
+	err := admin.Get(ctx, w.key, object)
+	gomega.Expect(client.IgnoreNotFound(err)).To(gomega.Succeed())
+	return err == nil && object.Spec.State != v1alpha1.StateSuspended && object.Spec.State != v1alpha1.StateRevoked
 }
 
 var tokenPattern = regexp.MustCompile(token.Pattern)
