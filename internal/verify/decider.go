@@ -123,10 +123,7 @@ func (d *Decider) checkAudience(t *Token, request *Request, _ time.Time) Reason 
 
 // Accepts says that the token is meant for this audience.
 func (d *Decider) Accepts(t *Token, audience string) bool {
-	if t.audiences.Absent() {
-		return audience == d.DefaultAudience
-	}
-	return t.audiences.Contains(audience)
+	return t.MeantFor(audience, d.DefaultAudience)
 }
 
 func (d *Decider) checkNetwork(t *Token, request *Request, _ time.Time) Reason {

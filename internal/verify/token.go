@@ -154,6 +154,15 @@ func (t *Token) Scopes() List { return t.scopes }
 // default audience.
 func (t *Token) Audiences() List { return t.audiences }
 
+// MeantFor says that the token is meant for this audience; byDefault is that of
+// tokens which were declared without one.
+func (t *Token) MeantFor(audience, byDefault string) bool {
+	if t.audiences.Absent() {
+		return audience == byDefault
+	}
+	return t.audiences.Contains(audience)
+}
+
 // Networked says that the token may be used from some networks only.
 func (t *Token) Networked() bool { return len(t.networks) > 0 }
 
