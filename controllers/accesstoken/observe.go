@@ -134,9 +134,9 @@ func describeSecret(metadata *metav1.PartialObjectMetadata, token *v1alpha1.Acce
 		UID:             metadata.UID,
 		ResourceVersion: metadata.ResourceVersion,
 		Holder:          holder(metadata, token),
-		TokenID:         metadata.Annotations[v1alpha1.AnnotationTokenID],
 		Format:          v1alpha1.SecretFormat(metadata.Annotations[v1alpha1.AnnotationFormat]),
 		TemplateHash:    metadata.Annotations[v1alpha1.AnnotationTemplateHash],
+		Keys:            delivery.OwnedData(metadata.ManagedFields, FieldManager),
 		Shared:          delivery.OthersHold(metadata.ManagedFields, FieldManager),
 		Writers:         delivery.Foreign(metadata.ManagedFields, FieldManager),
 	}
@@ -145,7 +145,11 @@ func describeSecret(metadata *metav1.PartialObjectMetadata, token *v1alpha1.Acce
 	}
 	// The token in it is the one that its revision stands for, or somebody
 	// changed one of the two.
-	secret.Intact = secret.TokenID == tokenformat.DeclaredID(string(token.UID), secret.Revision) &&
+	id := tokenformat.DeclaredID(string(token.UID), secret.Revision)
+	if metadata.Annotations[v1alpha1.AnnotationTokenID] == id && delivery.OwnsAnnotations(metadata.ManagedFields, FieldManager, identityAnnotations) {
+		secret.TokenID = id
+	}
+	secret.Intact = secret.TokenID != "" &&
 		delivery.OwnsData(metadata.ManagedFields, FieldManager, delivery.Keys(secret.Format)) &&
 		delivery.OwnsAnnotations(metadata.ManagedFields, FieldManager, contentAnnotations)
 	if owner := metav1.GetControllerOf(metadata); owner != nil && secret.Holder == lifecycle.HolderForeign {
@@ -154,10 +158,13 @@ func describeSecret(metadata *metav1.PartialObjectMetadata, token *v1alpha1.Acce
 	return secret
 }
 
-// contentAnnotations say what is in a Secret that carries a token.
-var contentAnnotations = []string{
-	v1alpha1.AnnotationRevision, v1alpha1.AnnotationTokenID, v1alpha1.AnnotationFormat, v1alpha1.AnnotationTemplateHash,
-}
+var (
+	// identityAnnotations say which token is in a Secret.
+	identityAnnotations = []string{v1alpha1.AnnotationRevision, v1alpha1.AnnotationTokenID}
+
+	// contentAnnotations say how it was put there.
+	contentAnnotations = []string{v1alpha1.AnnotationFormat, v1alpha1.AnnotationTemplateHash}
+)
 
 func holder(metadata *metav1.PartialObjectMetadata, token *v1alpha1.AccessToken) lifecycle.Holder {
 	owner := metav1.GetControllerOf(metadata)

@@ -320,20 +320,21 @@ type secretContent struct {
 	template     v1alpha1.SecretTemplate
 	templateHash string
 	revision     int64
-	tokenID      string // empty in a withdrawn Secret
+	tokenID      string
 	data         map[string][]byte
 }
 
-// applySecret writes by server-side apply, and asks for metadata only in
-// return, so that no content of others comes back.
+// applySecret writes by server-side apply.
 func (p *pass) applySecret(ctx context.Context, content secretContent, must precondition) (lifecycle.Secret, error) {
 	owner := ownerReference(p.token)
 	secret := corev1ac.Secret(content.template.Name, p.token.Namespace).
 		WithResourceVersion(must.resourceVersion).
 		WithLabels(map[string]string{v1alpha1.LabelAccessToken: p.token.Name}).
 		WithAnnotations(map[string]string{
-			v1alpha1.AnnotationRevision: strconv.FormatInt(content.revision, 10),
-			v1alpha1.AnnotationFormat:   string(content.template.Format),
+			v1alpha1.AnnotationRevision:     strconv.FormatInt(content.revision, 10),
+			v1alpha1.AnnotationFormat:       string(content.template.Format),
+			v1alpha1.AnnotationTokenID:      content.tokenID,
+			v1alpha1.AnnotationTemplateHash: content.templateHash,
 		}).
 		WithOwnerReferences(metav1ac.OwnerReference().WithAPIVersion(owner.APIVersion).WithKind(owner.Kind).
 			WithName(owner.Name).WithUID(owner.UID).WithController(true)).
@@ -342,45 +343,63 @@ func (p *pass) applySecret(ctx context.Context, content secretContent, must prec
 	if must.uid != "" {
 		secret.WithUID(must.uid)
 	}
-	if content.tokenID != "" {
-		secret.WithAnnotations(map[string]string{
-			v1alpha1.AnnotationTokenID: content.tokenID, v1alpha1.AnnotationTemplateHash: content.templateHash,
-		})
-	}
 	body, err := json.Marshal(secret)
 	if err != nil {
 		return lifecycle.Secret{}, fmt.Errorf("encode Secret: %w", err)
 	}
-	metadata := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: content.template.Name, Namespace: p.token.Namespace}}
-	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-	if err := p.Client.Patch(ctx, metadata, client.RawPatch(types.ApplyPatchType, body), client.FieldOwner(FieldManager), client.ForceOwnership); err != nil {
-		return lifecycle.Secret{}, err
-	}
-	return describeSecret(metadata, p.token), nil
+	return p.patchSecret(ctx, content.template.Name, client.RawPatch(types.ApplyPatchType, body), client.ForceOwnership)
 }
 
 // withdraw takes the token out of a Secret. One that holds nothing of anybody
-// else goes altogether.
+// else goes altogether, as does one whose content cannot be changed.
 func (p *pass) withdraw(ctx context.Context, state *lifecycle.State, secret lifecycle.Secret) error {
-	if !secret.Shared {
-		if err := p.deleteSecret(ctx, secret); err != nil {
-			return err
+	if secret.Shared {
+		emptied, err := p.empty(ctx, secret)
+		switch {
+		case err == nil && emptied.Withdrawable():
+			// Said once more, it would change as little.
+			return fmt.Errorf("withdraw token %s from Secret %s/%s: it is still there", secret.TokenID, p.token.Namespace, secret.Name)
+		case err == nil:
+			state.Secrets = withSecret(state.Secrets, emptied)
+			p.happened(withdrawn(secret))
+			return nil
+		case !apierrors.IsInvalid(err):
+			return fmt.Errorf("withdraw token %s from Secret %s/%s: %w", secret.TokenID, p.token.Namespace, secret.Name, err)
 		}
-		state.Secrets = withoutSecret(state.Secrets, secret.Name)
-		p.happened(withdrawn(secret))
-		return nil
 	}
-	content := secretContent{
-		template: v1alpha1.SecretTemplate{Name: secret.Name, Format: secret.Format},
-		revision: secret.Revision, data: delivery.EmptyData(secret.Format),
+	if err := p.deleteSecret(ctx, secret); err != nil {
+		return err
 	}
-	emptied, err := p.applySecret(ctx, content, asObserved(secret))
-	if err != nil {
-		return fmt.Errorf("withdraw token %s from Secret %s/%s: %w", secret.TokenID, p.token.Namespace, secret.Name, err)
-	}
-	state.Secrets = withSecret(state.Secrets, emptied)
+	state.Secrets = withoutSecret(state.Secrets, secret.Name)
 	p.happened(withdrawn(secret))
 	return nil
+}
+
+// empty removes what the operator wrote of a token, by merge patch: apply would
+// leave a key behind that somebody else applied with the same value.
+func (p *pass) empty(ctx context.Context, secret lifecycle.Secret) (lifecycle.Secret, error) {
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{
+			"uid": secret.UID, "resourceVersion": secret.ResourceVersion,
+			"annotations": map[string]any{v1alpha1.AnnotationTokenID: nil, v1alpha1.AnnotationTemplateHash: nil},
+		},
+		"data": delivery.Emptied(secret.Keys),
+	})
+	if err != nil {
+		return lifecycle.Secret{}, fmt.Errorf("encode Secret: %w", err)
+	}
+	return p.patchSecret(ctx, secret.Name, client.RawPatch(types.MergePatchType, body))
+}
+
+// patchSecret writes, and asks for metadata only in return, so that no content
+// of others comes back.
+func (p *pass) patchSecret(ctx context.Context, name string, patch client.Patch, options ...client.PatchOption) (lifecycle.Secret, error) {
+	metadata := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: p.token.Namespace}}
+	metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+	if err := p.Client.Patch(ctx, metadata, patch, append(options, client.FieldOwner(FieldManager))...); err != nil {
+		return lifecycle.Secret{}, err
+	}
+	return describeSecret(metadata, p.token), nil
 }
 
 func (p *pass) deleteSecret(ctx context.Context, secret lifecycle.Secret) error {

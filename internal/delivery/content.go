@@ -82,6 +82,23 @@ func EmptyData(format v1alpha1.SecretFormat) map[string][]byte {
 	return nil
 }
 
+// Emptied returns what becomes of keys that hold a token when it is taken out:
+// nil for one that goes, or its empty form where the API server demands the key.
+func Emptied(keys []string) map[string][]byte {
+	data := map[string][]byte{}
+	for _, key := range keys {
+		data[key] = nil
+	}
+	for _, format := range []v1alpha1.SecretFormat{v1alpha1.SecretFormatDockerConfigJSON, v1alpha1.SecretFormatBasicAuth} {
+		for key, empty := range EmptyData(format) {
+			if _, held := data[key]; held {
+				data[key] = empty
+			}
+		}
+	}
+	return data
+}
+
 type dockerAuth struct {
 	Username string `json:"username"`
 	Password string `json:"password"`

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -74,6 +75,22 @@ func TestContentOfEachFormat(t *testing.T) {
 				t.Errorf("empty data (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestEmptiedKeysGoOrAreEmpty(t *testing.T) {
+	for _, format := range formats {
+		want := delivery.EmptyData(format)
+		emptied := delivery.Emptied(delivery.Keys(format))
+		for _, key := range delivery.Keys(format) {
+			value, there := emptied[key]
+			if !there || !bytes.Equal(value, want[key]) || (value == nil) != (want[key] == nil) {
+				t.Errorf("%s of %s becomes %q, want %q", key, format, value, want[key])
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string][]byte{"other": nil}, delivery.Emptied([]string{"other"})); diff != "" {
+		t.Errorf("a key of no format (-want +got):\n%s", diff)
 	}
 }
 

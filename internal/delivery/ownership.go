@@ -10,28 +10,37 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 )
 
-// OwnsData reports whether each of the keys still holds what the manager
-// applied. Whoever else changes or removes a key takes it from the manager. One
-// way of writing does not: an apply of stringData is recorded as just that, and
-// leaves the manager the key under data though its value is gone; so a key that
-// somebody else owns under stringData is not the manager's either. It is false
-// without keys, and where managedFields cannot be read.
+// OwnsData reports whether each of the keys is one of OwnedData. It is false
+// without keys.
 func OwnsData(fields []metav1.ManagedFieldsEntry, manager string, keys []string) bool {
+	owned := OwnedData(fields, manager)
+	return len(keys) > 0 && !slices.ContainsFunc(keys, func(key string) bool { return !slices.Contains(owned, key) })
+}
+
+// OwnedData returns the keys, in order, that still hold what the manager
+// applied, whether or not others applied the same. Whoever else changes or
+// removes a key takes it from the manager. One way of writing does not: an apply
+// of stringData is recorded as just that, and leaves the manager the key under
+// data though its value is gone; so a key that somebody else owns under
+// stringData is not the manager's either. There are none where managedFields
+// cannot be read.
+func OwnedData(fields []metav1.ManagedFieldsEntry, manager string) []string {
 	own, others, err := divide(fields, manager)
-	if err != nil || len(keys) == 0 {
-		return false
+	if err != nil {
+		return nil
 	}
-	for _, key := range keys {
-		if !own.Has(path("data", key)) {
-			return false
+	var keys []string
+	own.WithPrefix(fieldpath.FieldNameElement("data")).Iterate(func(p fieldpath.Path) {
+		if len(p) != 1 || p[0].FieldName == nil {
+			return
 		}
-		for _, other := range others {
-			if other.fields.Has(path("stringData", key)) {
-				return false
-			}
+		key := *p[0].FieldName
+		if !slices.ContainsFunc(others, func(o holding) bool { return o.fields.Has(path("stringData", key)) }) {
+			keys = append(keys, key)
 		}
-	}
-	return true
+	})
+	slices.Sort(keys)
+	return keys
 }
 
 // OwnsAnnotations reports whether each of the annotations still holds what the

@@ -125,6 +125,16 @@ func TestOneOfTwoKeysIsNotEnough(t *testing.T) {
 	}
 }
 
+func TestOwnedDataAreTheKeysThatWeApplied(t *testing.T) {
+	fields := []metav1.ManagedFieldsEntry{
+		entry(manager, `{"f:data":{".":{},"f:username":{},"f:password":{},"f:.netrc":{}},"f:metadata":{"f:labels":{"f:a":{}}}}`),
+		entry("other", `{"f:data":{"f:password":{},"f:theirs":{}},"f:stringData":{"f:.netrc":{}}}`),
+	}
+	if diff := cmp.Diff([]string{"password", "username"}, delivery.OwnedData(fields, manager)); diff != "" {
+		t.Errorf("OwnedData (-want +got):\n%s", diff)
+	}
+}
+
 func TestNoKeysAreNotOwned(t *testing.T) {
 	if delivery.OwnsData(recorded(t, "applied"), manager, delivery.Keys("Kubeconfig")) {
 		t.Error("OwnsData holds for a format that is unknown")

@@ -257,7 +257,7 @@ func withdrawExpired(s State) Action {
 
 func withdrawAll(s State) Action {
 	for _, secret := range s.Secrets {
-		if withdrawable(secret) {
+		if secret.Withdrawable() {
 			return WithdrawSecret{Secret: secret}
 		}
 	}
@@ -273,17 +273,17 @@ func withdrawRenamed(s State) Action {
 		return nil
 	}
 	for _, secret := range s.Secrets {
-		if secret.Name != s.Template.Name && withdrawable(secret) {
+		if secret.Name != s.Template.Name && secret.Withdrawable() {
 			return WithdrawSecret{Secret: secret}
 		}
 	}
 	return nil
 }
 
-// withdrawable says that a Secret is ours and still holds a token, or nothing
-// of anybody's.
-func withdrawable(secret Secret) bool {
-	return secret.Holder == HolderSelf && (secret.TokenID != "" || !secret.Shared)
+// Withdrawable says that a Secret is ours and still holds what we wrote of a
+// token, or nothing of anybody's.
+func (s Secret) Withdrawable() bool {
+	return s.Holder == HolderSelf && (s.TokenID != "" || len(s.Keys) > 0 || !s.Shared)
 }
 
 func deleteFinished(s State) Action {

@@ -122,9 +122,13 @@ type Secret struct {
 	Holder          Holder
 
 	// Revision and TokenID say which token is in it; zero and empty when none
-	// is. A withdrawn Secret keeps its Revision.
+	// is. A withdrawn Secret keeps its Revision. TokenID is empty too where
+	// somebody changed what says so.
 	Revision int64
 	TokenID  string
+
+	// Keys are those that hold what the operator wrote of a token.
+	Keys []string
 
 	// Format is the shape it was made in; TemplateHash is the digest of the
 	// template that it was rendered from.
