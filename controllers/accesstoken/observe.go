@@ -190,6 +190,9 @@ func (p *pass) observeRecords(ctx context.Context, state *lifecycle.State) ([]li
 		return nil, fmt.Errorf("list records of AccessToken %s: %w", p.key(), err)
 	}
 	names := map[string]bool{}
+	if id := p.token.Status.TokenID; id != "" {
+		names[id] = true
+	}
 	highest := p.token.Status.Revision
 	for i := range list.Items {
 		names[list.Items[i].Name] = true

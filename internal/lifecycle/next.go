@@ -114,7 +114,7 @@ func (s State) secretDamage() (Cause, bool) {
 		return CauseSecretTemplate, true
 	case !found:
 		return CauseSecretDeleted, true
-	case !secret.Intact, secret.TokenID == "", secret.Revision < s.Token.Status.Revision:
+	case !secret.Intact, secret.TokenID != s.currentID():
 		return CauseSecretChanged, true
 	case secret.TemplateHash != s.TemplateHash:
 		return CauseSecretTemplate, true

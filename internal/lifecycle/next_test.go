@@ -172,6 +172,17 @@ func TestNext(t *testing.T) {
 			}), "nothing"},
 		"A revision is never below that of the Secret": {
 			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) { s.Secrets[0].Revision, s.Secrets[0].Intact = 41, false }), "issue 42: SecretChanged"},
+		"An older token that was put back into the Secret is replaced, though it ended": {
+			declared(t, plain).recorded(1, 8*day, 10*day).recorded(2, day, 10*day).published(1).published(2).but(func(s *lifecycle.State) {
+				s.Records[0].Object.Status.ExpiresAt = v1alpha1.NewTimestamp(now)
+				s.Secrets[0].TokenID, s.Secrets[0].Revision = id(1), 1
+			}), "issue 3: SecretChanged"},
+		"A revision that the status counts is awaited while it may still reach the Secret": {
+			declared(t, weekly).recorded(1, 7*day, 10*day).recorded(2, 10*time.Second, 10*day).published(1).but(func(s *lifecycle.State) {
+				s.Token.Status.Revision = 2
+			}), "nothing"},
+		"A revision that the status counts is never issued again": {
+			declared(t, plain).but(func(s *lifecycle.State) { s.Token.Status.Revision = 7 }), "issue 8: First"},
 		"A finished object is deleted when its time has come": {
 			declared(t, v1alpha1.AccessTokenSpec{MaxAge: "240h", TTLAfterFinished: "1h"}).recorded(1, 10*day+time.Hour, 10*day).published(1).but(finished), "delete"},
 		"A finished object is kept until its time has come": {

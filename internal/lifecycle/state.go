@@ -197,12 +197,12 @@ func (s State) recordNamed(id string) (Record, bool) {
 // currentID is the ID of the token issued last that reached a Secret, or empty
 // when none ever did.
 func (s State) currentID() string {
-	if secret, ok := s.wantedSecret(); ok && secret.Holder == HolderSelf && secret.TokenID != "" {
+	// A status may be behind a Secret, when it could not be written; and a Secret
+	// behind the status, when it was restored from a backup.
+	id, revision := s.Token.Status.TokenID, s.notedRevision()
+	if secret, ok := s.wantedSecret(); ok && secret.Holder == HolderSelf && secret.TokenID != "" && secret.Revision >= revision {
 		return secret.TokenID
 	}
-	// A Secret of an earlier name may be ahead of a status that was never
-	// written.
-	id, revision := s.Token.Status.TokenID, s.Token.Status.Revision
 	for _, secret := range s.Secrets {
 		if secret.Holder == HolderSelf && secret.TokenID != "" && secret.Revision > revision {
 			id, revision = secret.TokenID, secret.Revision
@@ -213,9 +213,25 @@ func (s State) currentID() string {
 
 func (s State) current() (Record, bool) { return s.recordNamed(s.currentID()) }
 
+// notedRevision is the revision of the token that the status names; zero when
+// nothing is left to tell it by. status.revision may be higher: a revision that
+// reached no Secret counts there too.
+func (s State) notedRevision() int64 {
+	id := s.Token.Status.TokenID
+	for _, issued := range s.Token.Status.Tokens {
+		if id != "" && issued.ID == id {
+			return issued.Revision
+		}
+	}
+	if r, ok := s.recordNamed(id); ok {
+		return r.Object.Spec.Revision
+	}
+	return 0
+}
+
 // publishedRevision is the highest revision that reached a Secret.
 func (s State) publishedRevision() int64 {
-	highest := s.Token.Status.Revision
+	highest := s.notedRevision()
 	for _, secret := range s.Secrets {
 		if secret.Holder == HolderSelf {
 			highest = max(highest, secret.Revision)
@@ -226,7 +242,7 @@ func (s State) publishedRevision() int64 {
 
 // nextRevision is one that no record, Secret or status ever had.
 func (s State) nextRevision() int64 {
-	highest := s.publishedRevision()
+	highest := max(s.Token.Status.Revision, s.publishedRevision())
 	for _, r := range s.Records {
 		highest = max(highest, r.Object.Spec.Revision)
 	}

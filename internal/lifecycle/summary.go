@@ -15,6 +15,9 @@ func Summarize(s State, age *v1alpha1.EffectiveMaxAge) v1alpha1.AccessTokenStatu
 		status.MaxAge = age
 	}
 	s.describeCurrent(&status)
+	for _, r := range s.Records {
+		status.Revision = max(status.Revision, r.Object.Spec.Revision)
+	}
 	status.Tokens = s.verifyingTokens()
 	status.EndedAt = s.endedAt()
 	status.NextRotationAt = s.nextRotationAt()
@@ -35,7 +38,6 @@ func (s State) describeCurrent(status *v1alpha1.AccessTokenStatus) {
 		return
 	}
 	status.TokenID = current.Object.Name
-	status.Revision = max(status.Revision, current.Object.Spec.Revision)
 	status.IssuedAt = current.Object.Spec.IssuedAt
 	status.ExpiresAt = ""
 	if end, ends := ageEnd(current, s.Now); ends {
