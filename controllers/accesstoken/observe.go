@@ -21,10 +21,15 @@ import (
 	tokenformat "github.com/accesstoken-dev/accesstoken-operator/internal/token"
 )
 
-// maxRevision is the highest revision that is believed of an annotation, which
-// anybody who may edit the Secret can write: above it a number is no longer
-// exact everywhere.
-const maxRevision = 1 << 53
+const (
+	// maxRevision is the highest revision that policy compares by.
+	maxRevision = 1 << 53
+
+	// revisionLead is how far above the status a revision is believed of an
+	// annotation, which anybody who may edit the Secret can write. A status that
+	// could not be written is never that far behind.
+	revisionLead = 1 << 20
+)
 
 // observe gathers what the decisions of this pass depend on.
 func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, error) {
@@ -123,17 +128,17 @@ func (p *pass) readSecret(ctx context.Context, read getFunc, name string) (*life
 		}
 		return nil, fmt.Errorf("read metadata of Secret %s: %w", key, err)
 	}
-	secret := describeSecret(metadata, p.token)
+	secret := p.describeSecret(metadata)
 	return &secret, nil
 }
 
 // describeSecret tells what a Secret's metadata shows of it.
-func describeSecret(metadata *metav1.PartialObjectMetadata, token *v1alpha1.AccessToken) lifecycle.Secret {
+func (p *pass) describeSecret(metadata *metav1.PartialObjectMetadata) lifecycle.Secret {
 	secret := lifecycle.Secret{
 		Name:            metadata.Name,
 		UID:             metadata.UID,
 		ResourceVersion: metadata.ResourceVersion,
-		Holder:          holder(metadata, token),
+		Holder:          holder(metadata, p.token),
 		Format:          v1alpha1.SecretFormat(metadata.Annotations[v1alpha1.AnnotationFormat]),
 		TemplateHash:    metadata.Annotations[v1alpha1.AnnotationTemplateHash],
 		Keys:            delivery.OwnedData(metadata.ManagedFields, FieldManager),
@@ -141,11 +146,14 @@ func describeSecret(metadata *metav1.PartialObjectMetadata, token *v1alpha1.Acce
 		Writers:         delivery.Foreign(metadata.ManagedFields, FieldManager),
 	}
 	if revision, err := strconv.ParseInt(metadata.Annotations[v1alpha1.AnnotationRevision], 10, 64); err == nil && revision > 0 && revision <= maxRevision {
-		secret.Revision = revision
+		secret.Outranks = revision > max(p.token.Status.Revision, p.issuing)+revisionLead
+		if !secret.Outranks {
+			secret.Revision = revision
+		}
 	}
 	// The token in it is the one that its revision stands for, or somebody
 	// changed one of the two.
-	id := tokenformat.DeclaredID(string(token.UID), secret.Revision)
+	id := tokenformat.DeclaredID(string(p.token.UID), secret.Revision)
 	if metadata.Annotations[v1alpha1.AnnotationTokenID] == id && delivery.OwnsAnnotations(metadata.ManagedFields, FieldManager, identityAnnotations) {
 		secret.TokenID = id
 	}

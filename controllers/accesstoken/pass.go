@@ -34,6 +34,7 @@ type pass struct {
 	effectiveAge *v1alpha1.EffectiveMaxAge
 	happenings   []happening
 	recheck      time.Time
+	issuing      int64 // the revision issued last in this pass, which the status lacks
 }
 
 func (p *pass) key() client.ObjectKey { return client.ObjectKeyFromObject(p.token) }

@@ -42,6 +42,7 @@ func (p *pass) issue(ctx context.Context, state *lifecycle.State, a lifecycle.Is
 		p.Reconciler.repairs.note(p.key(), state.Now, writers(state))
 		state.Repairs = p.Reconciler.repairs.observe(p.key(), state.Now)
 	}
+	p.issuing = a.Revision
 	plaintext, object, err := p.newRecord(state, a.Revision)
 	if err != nil {
 		return err
@@ -284,7 +285,7 @@ var errForeign = errors.New("the Secret belongs to somebody else")
 // offer writes the token once, with what was observed as precondition.
 func (p *pass) offer(ctx context.Context, state *lifecycle.State, observed *lifecycle.Secret, object *v1alpha1.TokenRecord, plaintext tokenformat.Plaintext) (lifecycle.Secret, error) {
 	must := absent
-	if observed != nil && observed.Holder == lifecycle.HolderPredecessor {
+	if observed != nil && (observed.Holder == lifecycle.HolderPredecessor || observed.Outranks) {
 		if err := p.deleteSecret(ctx, *observed); err != nil {
 			return lifecycle.Secret{}, err
 		}
@@ -399,7 +400,7 @@ func (p *pass) patchSecret(ctx context.Context, name string, patch client.Patch,
 	if err := p.Client.Patch(ctx, metadata, patch, append(options, client.FieldOwner(FieldManager))...); err != nil {
 		return lifecycle.Secret{}, err
 	}
-	return describeSecret(metadata, p.token), nil
+	return p.describeSecret(metadata), nil
 }
 
 func (p *pass) deleteSecret(ctx context.Context, secret lifecycle.Secret) error {

@@ -55,4 +55,30 @@ var _ = Describe("A revision", func() {
 		delivers(ctx, w)
 		Expect(w.token(ctx).Status.Revision).To(BeEquivalentTo(2))
 	})
+
+	DescribeTable("follows whatever somebody writes into the Secret's annotation",
+		func(ctx context.Context, written string, next int64) {
+			w := newWorld(ctx)
+			w.declare(ctx, v1alpha1.AccessTokenSpec{})
+			p := w.start(0)
+			p.restWithin(ctx, 0)
+			w.meddle(ctx, func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationRevision] = written })
+			p.restWithin(ctx, 0)
+			delivers(ctx, w)
+			Expect(w.token(ctx).Status.Revision).To(Equal(next))
+			w.consistent(ctx)
+			state(v1alpha1.StateSuspended)(ctx, w)
+			p.restWithin(ctx, 0)
+			Expect(secretsOf(ctx, w.namespace)).To(BeEmpty())
+		},
+		Entry("a higher one", "1000", int64(1001)),
+		Entry("the highest that is believed", "1048577", int64(1048578)),
+		Entry("one above that", "1048578", int64(2)),
+		Entry("the highest that policy compares", "9007199254740992", int64(2)),
+		Entry("one above that", "9007199254740993", int64(2)),
+		Entry("more than a number holds", "99999999999999999999", int64(2)),
+		Entry("none", "0", int64(2)),
+		Entry("one that is negative", "-5", int64(2)),
+		Entry("what is no number", "soon", int64(2)),
+	)
 })

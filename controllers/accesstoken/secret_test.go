@@ -263,18 +263,6 @@ var _ = Describe("The Secret", func() {
 		delivers(ctx, w)
 	})
 
-	It("keeps its revision rising when somebody raises it", func(ctx context.Context) {
-		w := newWorld(ctx)
-		w.declare(ctx, v1alpha1.AccessTokenSpec{})
-		p := w.start(0)
-		p.restWithin(ctx, 0)
-		w.meddle(ctx, func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationRevision] = "1000" })
-		p.restWithin(ctx, 0)
-		delivers(ctx, w)
-		Expect(w.token(ctx).Status.Revision).To(BeEquivalentTo(1001))
-		w.consistent(ctx)
-	})
-
 	It("is written with nothing of others coming back", func(ctx context.Context) {
 		w := newWorld(ctx)
 		w.declare(ctx, rotating())

@@ -127,6 +127,10 @@ type Secret struct {
 	Revision int64
 	TokenID  string
 
+	// Outranks says that somebody wrote so high a revision into it that it is not
+	// believed. Policy lets no other one follow: the Secret has to be made anew.
+	Outranks bool
+
 	// Keys are those that hold what the operator wrote of a token.
 	Keys []string
 
