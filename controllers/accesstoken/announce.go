@@ -75,6 +75,13 @@ func withdrawn(lifecycle.Secret) happening {
 	return happening{count: func(r *Reconciler) { r.Metrics.SecretWithdrawn() }}
 }
 
+func relabelled(secret lifecycle.Secret) happening {
+	return happening{
+		eventType: corev1.EventTypeWarning, reason: v1alpha1.ReasonSecretRepaired, action: "Repair",
+		note: fmt.Sprintf("somebody took the label %s off Secret %s, or changed it; it is back, and token %s stays", v1alpha1.LabelAccessToken, secret.Name, secret.TokenID),
+	}
+}
+
 func deletedFinished() happening {
 	return happening{
 		eventType: corev1.EventTypeNormal, reason: "TTLExpired", action: "Delete",

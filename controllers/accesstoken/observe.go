@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -75,9 +76,7 @@ func (p *pass) observePublished(state *lifecycle.State) {
 		state.Published[issued.ID] = true
 	}
 	for _, secret := range state.Secrets {
-		if secret.Holder == lifecycle.HolderSelf {
-			state.Published[secret.TokenID] = true
-		}
+		state.Published[secret.TokenID] = true
 	}
 }
 
@@ -101,11 +100,10 @@ func (p *pass) observeSecrets(ctx context.Context, wanted string) ([]lifecycle.S
 	}
 	var secrets []lifecycle.Secret
 	for _, name := range names {
-		read := p.Client.Get
-		if name == wanted && p.Reconciler.conflicts.known(p.key()) {
-			read = p.Live.Get // it may not carry the label that the cache selects by
+		secret, err := p.readSecret(ctx, p.Client.Get, name)
+		if secret == nil && err == nil && name == wanted && p.unseen(name) {
+			secret, err = p.readSecret(ctx, p.Live.Get, name)
 		}
-		secret, err := p.readSecret(ctx, read, name)
 		if err != nil {
 			return nil, err
 		}
@@ -114,6 +112,15 @@ func (p *pass) observeSecrets(ctx context.Context, wanted string) ([]lifecycle.S
 		}
 	}
 	return secrets, nil
+}
+
+// unseen says that a Secret which the cache does not show may be there without
+// the label that the cache selects by: one of somebody else's that was in the way
+// before, or before a restart, or one that is to hold the token.
+func (p *pass) unseen(name string) bool {
+	ready := meta.FindStatusCondition(p.token.Status.Conditions, v1alpha1.ConditionReady)
+	return p.Reconciler.conflicts.known(p.key()) || p.token.Status.SecretName == name ||
+		ready != nil && ready.Reason == v1alpha1.ReasonSecretConflict
 }
 
 type getFunc func(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error
@@ -141,6 +148,7 @@ func (p *pass) describeSecret(metadata *metav1.PartialObjectMetadata) lifecycle.
 		Holder:          holder(metadata, p.token),
 		Format:          v1alpha1.SecretFormat(metadata.Annotations[v1alpha1.AnnotationFormat]),
 		TemplateHash:    metadata.Annotations[v1alpha1.AnnotationTemplateHash],
+		Unlabelled:      metadata.Labels[v1alpha1.LabelAccessToken] != p.token.Name,
 		Keys:            delivery.OwnedData(metadata.ManagedFields, FieldManager),
 		Shared:          delivery.OthersHold(metadata.ManagedFields, FieldManager),
 		Writers:         delivery.Foreign(metadata.ManagedFields, FieldManager),
@@ -160,8 +168,11 @@ func (p *pass) describeSecret(metadata *metav1.PartialObjectMetadata) lifecycle.
 	secret.Intact = secret.TokenID != "" &&
 		delivery.OwnsData(metadata.ManagedFields, FieldManager, delivery.Keys(secret.Format)) &&
 		delivery.OwnsAnnotations(metadata.ManagedFields, FieldManager, contentAnnotations)
-	if owner := metav1.GetControllerOf(metadata); owner != nil && secret.Holder == lifecycle.HolderForeign {
-		secret.Writers = []string{owner.Kind + " " + owner.Name}
+	if secret.Holder == lifecycle.HolderForeign && secret.Intact {
+		secret.Holder = lifecycle.HolderReleased
+	}
+	if owner := metav1.GetControllerOf(metadata); owner != nil {
+		secret.Owner = owner.Kind + " " + owner.Name
 	}
 	return secret
 }
@@ -207,7 +218,7 @@ func (p *pass) observeRecords(ctx context.Context, state *lifecycle.State) ([]li
 		highest = max(highest, list.Items[i].Spec.Revision)
 	}
 	for _, secret := range state.Secrets {
-		if secret.Holder == lifecycle.HolderSelf {
+		if secret.Ours() {
 			highest = max(highest, secret.Revision)
 		}
 	}

@@ -75,6 +75,8 @@ func (p *pass) perform(ctx context.Context, state *lifecycle.State, action lifec
 		return p.capAge(ctx, state, a)
 	case lifecycle.WithdrawSecret:
 		return p.withdraw(ctx, state, a.Secret)
+	case lifecycle.LabelSecret:
+		return p.relabel(ctx, state, a.Secret)
 	case lifecycle.DeleteToken:
 		return p.deleteToken(ctx)
 	}

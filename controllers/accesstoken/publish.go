@@ -39,8 +39,7 @@ var errOvertaken = errors.New("another writer published first")
 // holds a token for; it ends by itself, and the next revision takes its place.
 func (p *pass) issue(ctx context.Context, state *lifecycle.State, a lifecycle.Issue) error {
 	if a.Cause.Repair() {
-		p.Reconciler.repairs.note(p.key(), state.Now, writers(state))
-		state.Repairs = p.Reconciler.repairs.observe(p.key(), state.Now)
+		p.repairing(state)
 	}
 	p.issuing = a.Revision
 	plaintext, object, err := p.newRecord(state, a.Revision)
@@ -122,6 +121,12 @@ func refused(err error) bool {
 func (p *pass) failed(state *lifecycle.State, cause error) {
 	p.Reconciler.failures.note(p.key(), state.Now, p.token.Generation, explain(cause))
 	state.Failure = p.Reconciler.failures.observe(p.key(), p.token.Generation)
+}
+
+// repairing counts a repair, so that the next ones come ever more slowly.
+func (p *pass) repairing(state *lifecycle.State) {
+	p.Reconciler.repairs.note(p.key(), state.Now, writers(state))
+	state.Repairs = p.Reconciler.repairs.observe(p.key(), state.Now)
 }
 
 // writers are those who wrote into the wanted Secret besides the operator.
@@ -269,10 +274,10 @@ func (p *pass) stillDeclared(ctx context.Context, object *v1alpha1.TokenRecord) 
 // its answer did not.
 func judge(found lifecycle.Secret, object *v1alpha1.TokenRecord) (over bool, outcome error) {
 	switch {
-	case found.Holder == lifecycle.HolderForeign:
-		return true, errForeign
-	case found.Holder == lifecycle.HolderSelf && found.TokenID == object.Name:
+	case found.Ours() && found.TokenID == object.Name:
 		return true, nil
+	case found.Holder == lifecycle.HolderForeign, found.Holder == lifecycle.HolderReleased:
+		return true, errForeign
 	case found.Holder == lifecycle.HolderSelf && found.Revision >= object.Spec.Revision:
 		return true, errOvertaken
 	}
@@ -390,6 +395,26 @@ func (p *pass) empty(ctx context.Context, secret lifecycle.Secret) (lifecycle.Se
 		return lifecycle.Secret{}, fmt.Errorf("encode Secret: %w", err)
 	}
 	return p.patchSecret(ctx, secret.Name, client.RawPatch(types.MergePatchType, body))
+}
+
+// relabel puts back the label by which the Secret is watched. Apply would need the
+// token too, which is not kept.
+func (p *pass) relabel(ctx context.Context, state *lifecycle.State, secret lifecycle.Secret) error {
+	p.repairing(state)
+	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
+		"uid": secret.UID, "resourceVersion": secret.ResourceVersion,
+		"labels": map[string]string{v1alpha1.LabelAccessToken: p.token.Name},
+	}})
+	if err != nil {
+		return fmt.Errorf("encode Secret: %w", err)
+	}
+	labelled, err := p.patchSecret(ctx, secret.Name, client.RawPatch(types.MergePatchType, body))
+	if err != nil {
+		return fmt.Errorf("label Secret %s/%s: %w", p.token.Namespace, secret.Name, err)
+	}
+	state.Secrets = withSecret(state.Secrets, labelled)
+	p.happened(relabelled(labelled))
+	return nil
 }
 
 // patchSecret writes, and asks for metadata only in return, so that no content

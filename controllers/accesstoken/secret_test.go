@@ -134,6 +134,12 @@ var _ = Describe("The Secret", func() {
 		Expect(w.records(ctx)).To(HaveLen(records))
 		Expect(w.happened(v1alpha1.ReasonSecretConflict)).To(BeEmpty())
 
+		By("looking without making records after a restart too")
+		p = w.start(0)
+		_, err = p.reconcile(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(p.client.written()).To(BeEmpty())
+
 		By("going on when the Secret is gone")
 		Expect(admin.Delete(ctx, theirs)).To(Succeed())
 		w.clock.SetTime(w.clock.Now().Add(result.RequeueAfter))
@@ -193,10 +199,59 @@ var _ = Describe("The Secret", func() {
 		Entry("deletes it", func(ctx context.Context, w *world) {
 			Expect(admin.Delete(ctx, w.secret(ctx, w.key.Name))).To(Succeed())
 		}),
-		Entry("takes the label off", func(ctx context.Context, w *world) {
-			w.meddleUnseen(ctx, func(s *corev1.Secret) { delete(s.Labels, v1alpha1.LabelAccessToken) })
-		}),
 	)
+
+	DescribeTable("gets its label back, and keeps its token, when somebody",
+		func(ctx context.Context, meddle func(*corev1.Secret)) {
+			w := newWorld(ctx)
+			w.declare(ctx, rotating())
+			p := w.start(0)
+			p.restWithin(ctx, 0)
+			first := w.currentToken(ctx, w.key.Name)
+			w.clock.SetTime(w.clock.Now().Add(time.Hour))
+			p.restWithin(ctx, 0)
+			second := w.currentToken(ctx, w.key.Name)
+			for _, wait := range []time.Duration{0, time.Second, 2 * time.Second} {
+				w.meddleUnseen(ctx, meddle)
+				w.gone(ctx)
+				_, err := p.reconcile(ctx)
+				Expect(err).NotTo(HaveOccurred())
+				w.clock.SetTime(w.clock.Now().Add(wait))
+				p.restWithin(ctx, 0)
+				Expect(w.secret(ctx, w.key.Name).Labels).To(HaveKeyWithValue(v1alpha1.LabelAccessToken, w.key.Name))
+			}
+			delivers(ctx, w)
+			Expect(w.currentToken(ctx, w.key.Name)).To(Equal(second))
+			Expect(w.verify(ctx, first)).To(Succeed(), "its overlap goes on")
+			repaired := w.happened(v1alpha1.ReasonSecretRepaired)
+			Expect(repaired).To(HaveLen(3))
+			Expect(repaired[0]).To(ContainSubstring("label"))
+		},
+		Entry("takes it off", func(s *corev1.Secret) { delete(s.Labels, v1alpha1.LabelAccessToken) }),
+		Entry("changes it", func(s *corev1.Secret) { s.Labels[v1alpha1.LabelAccessToken] = "theirs" }),
+	)
+
+	It("that is taken from the AccessToken by its owner reference is left alone, with a token that is valid", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.declare(ctx, rotating())
+		p := w.start(0)
+		p.restWithin(ctx, 0)
+		text := w.currentToken(ctx, w.key.Name)
+		var owners []metav1.OwnerReference
+		w.meddle(ctx, func(s *corev1.Secret) { owners, s.OwnerReferences = s.OwnerReferences, nil })
+		_, err := p.reconcile(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, "Secret deploy", "metadata.ownerReferences", "put the owner reference back")
+		w.shows(ctx, v1alpha1.ConditionValid, metav1.ConditionTrue, v1alpha1.ReasonIssued, "Secret deploy")
+		Expect(w.verify(ctx, text)).To(Succeed())
+
+		By("saying so no longer when the reference is back")
+		w.meddle(ctx, func(s *corev1.Secret) { s.OwnerReferences = owners })
+		p.restWithin(ctx, 0)
+		delivers(ctx, w)
+		Expect(w.currentToken(ctx, w.key.Name)).To(Equal(text))
+		Expect(w.records(ctx)).To(HaveLen(1))
+	})
 
 	It("that somebody keeps writing over is contested: repaired ever more slowly, and said so", func(ctx context.Context) {
 		w := newWorld(ctx)
@@ -279,6 +334,22 @@ func (w *world) meddleUnseen(ctx context.Context, change func(*corev1.Secret)) {
 	secret := w.secret(ctx, w.key.Name)
 	change(secret)
 	Expect(admin.Update(ctx, secret, client.FieldOwner("somebody-else"))).To(Succeed())
+}
+
+// gone waits until no replica shows the Secret as it was before.
+func (w *world) gone(ctx context.Context) {
+	GinkgoHelper()
+	current := w.secret(ctx, w.key.Name)
+	for _, replica := range replicas {
+		Eventually(func() string {
+			metadata := &metav1.PartialObjectMetadata{}
+			metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
+			if client.IgnoreNotFound(replica.Get(ctx, w.key, metadata)) != nil || metadata.ResourceVersion == "" {
+				return current.ResourceVersion
+			}
+			return metadata.ResourceVersion
+		}).WithTimeout(patience).Should(Equal(current.ResourceVersion))
+	}
 }
 
 func idOf(text []byte) string { return strings.Split(string(text), "_")[1] }

@@ -34,6 +34,9 @@ type CapAge struct {
 // nobody else keeps anything in it.
 type WithdrawSecret struct{ Secret Secret }
 
+// LabelSecret puts the label of a Secret back.
+type LabelSecret struct{ Secret Secret }
+
 // DeleteToken deletes the AccessToken itself.
 type DeleteToken struct{}
 
@@ -41,6 +44,7 @@ func (Issue) action()          {}
 func (EndRecord) action()      {}
 func (CapAge) action()         {}
 func (WithdrawSecret) action() {}
+func (LabelSecret) action()    {}
 func (DeleteToken) action()    {}
 
 // Cause is why a token is issued. It is a closed set: metrics are labelled by

@@ -97,11 +97,17 @@ func (s State) expiredVerdict(end v1alpha1.Timestamp, status v1alpha1.AccessToke
 }
 
 func conflictMessage(secret Secret) string {
-	holder := "nobody that this operator knows"
-	if len(secret.Writers) > 0 {
-		holder = strings.Join(secret.Writers, ", ")
+	leave := "so it is left alone: choose another spec.secret.name, or delete that Secret"
+	switch {
+	case secret.Holder == HolderReleased:
+		return fmt.Sprintf("Secret %s still holds token %s, but metadata.ownerReferences no longer names this AccessToken as its controller, %s, or put the owner reference back",
+			secret.Name, secret.TokenID, leave)
+	case secret.Owner != "":
+		return fmt.Sprintf("Secret %s exists and %s controls it, %s", secret.Name, secret.Owner, leave)
+	case len(secret.Writers) > 0:
+		return fmt.Sprintf("Secret %s exists and this AccessToken does not control it (%s wrote its content), %s", secret.Name, strings.Join(secret.Writers, ", "), leave)
 	}
-	return fmt.Sprintf("Secret %s exists and belongs to %s, it is left alone: choose another spec.secret.name, or delete that Secret", secret.Name, holder)
+	return fmt.Sprintf("Secret %s exists and this AccessToken does not control it, %s", secret.Name, leave)
 }
 
 func (s State) contestedMessage() string {

@@ -21,6 +21,9 @@ func NextLook(s State) (at time.Time, ok bool) {
 	_, due, needed := Due(s)
 	consider(due, needed)
 	consider(s.deletionDue())
+	if _, due := s.relabelDue(); due {
+		consider(s.Repairs.NotBefore, true)
+	}
 	consider(s.Repairs.QuietAt, s.Repairs.Contested)
 	for _, r := range s.Records {
 		if r.ended(s.Now) {

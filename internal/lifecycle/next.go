@@ -15,6 +15,7 @@ var (
 		deleteFinished,
 		capAge,          // before anything is issued: a shorter age binds at once
 		issue,           // the new token is good before the old one is touched
+		relabel,         // an issue does so by itself
 		supersede,       // then the old one gets its end
 		endUnpublished,  // and what nobody holds is ended
 		withdrawExpired, // a Secret holds no token that no longer verifies
@@ -77,7 +78,7 @@ func (s State) Needed() bool {
 // Conflict says that the wanted Secret belongs to somebody else.
 func (s State) Conflict() bool {
 	secret, ok := s.wantedSecret()
-	return ok && secret.Holder == HolderForeign
+	return ok && (secret.Holder == HolderForeign || secret.Holder == HolderReleased)
 }
 
 func (s State) needed() (Cause, time.Time, bool) {
@@ -153,6 +154,21 @@ func (s State) inFlight() (bool, time.Time) {
 		}
 	}
 	return false, time.Time{}
+}
+
+// relabel puts back the label of a Secret, by which the operator watches it; that
+// needs no new token.
+func relabel(s State) Action {
+	secret, due := s.relabelDue()
+	if !due || s.Now.Before(s.Repairs.NotBefore) {
+		return nil
+	}
+	return LabelSecret{Secret: secret}
+}
+
+func (s State) relabelDue() (Secret, bool) {
+	secret, found := s.wantedSecret()
+	return secret, found && secret.Holder == HolderSelf && secret.Unlabelled
 }
 
 func capAge(s State) Action {

@@ -90,6 +90,8 @@ func describe(action lifecycle.Action) string {
 		return fmt.Sprintf("cap %s at %s", a.Record.Object.Name, a.MaxAge)
 	case lifecycle.WithdrawSecret:
 		return "withdraw " + a.Secret.Name
+	case lifecycle.LabelSecret:
+		return "label " + a.Secret.Name
 	case lifecycle.DeleteToken:
 		return "delete"
 	}
@@ -159,6 +161,12 @@ func TestNext(t *testing.T) {
 			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) { s.Secrets = nil }), "issue 2: SecretDeleted"},
 		"A Secret that somebody wrote over is repaired by a new revision": {
 			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) { s.Secrets[0].Intact = false }), "issue 2: SecretChanged"},
+		"A Secret that lost its label gets it back": {
+			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) { s.Secrets[0].Unlabelled = true }), "label deploy"},
+		"A label is not put back while repairs are held back": {
+			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) {
+				s.Secrets[0].Unlabelled, s.Repairs.NotBefore = true, now.Add(time.Second)
+			}), "nothing"},
 		"A repair is held back": {
 			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) {
 				s.Secrets = nil

@@ -112,6 +112,9 @@ const (
 	// HolderPredecessor: an AccessToken of the same name that is no more; the
 	// Secret waits for garbage collection.
 	HolderPredecessor
+	// HolderReleased: not this AccessToken any more, though its token is still in
+	// it. Somebody took the owner reference off.
+	HolderReleased
 )
 
 // Secret is what is known of a Secret without reading its content.
@@ -143,13 +146,20 @@ type Secret struct {
 	// written.
 	Intact bool
 
+	// Unlabelled says that the label is off by which the operator watches it.
+	Unlabelled bool
+
 	// Shared says that others keep something in it.
 	Shared bool
 
-	// Writers names those who wrote into its data besides the operator, or who
-	// hold the Secret, for messages.
+	// Owner is the controller of the Secret, as kind and name; Writers are those
+	// who wrote into its data besides the operator. Both are for messages.
+	Owner   string
 	Writers []string
 }
+
+// Ours says that what is in a Secret counts as this AccessToken's.
+func (s Secret) Ours() bool { return s.Holder == HolderSelf || s.Holder == HolderReleased }
 
 // Repairs counts repairs of what others changed.
 type Repairs struct {
@@ -204,11 +214,11 @@ func (s State) currentID() string {
 	// A status may be behind a Secret, when it could not be written; and a Secret
 	// behind the status, when it was restored from a backup.
 	id, revision := s.Token.Status.TokenID, s.notedRevision()
-	if secret, ok := s.wantedSecret(); ok && secret.Holder == HolderSelf && secret.TokenID != "" && secret.Revision >= revision {
+	if secret, ok := s.wantedSecret(); ok && secret.Ours() && secret.TokenID != "" && secret.Revision >= revision {
 		return secret.TokenID
 	}
 	for _, secret := range s.Secrets {
-		if secret.Holder == HolderSelf && secret.TokenID != "" && secret.Revision > revision {
+		if secret.Ours() && secret.TokenID != "" && secret.Revision > revision {
 			id, revision = secret.TokenID, secret.Revision
 		}
 	}
@@ -237,7 +247,7 @@ func (s State) notedRevision() int64 {
 func (s State) publishedRevision() int64 {
 	highest := s.notedRevision()
 	for _, secret := range s.Secrets {
-		if secret.Holder == HolderSelf {
+		if secret.Ours() {
 			highest = max(highest, secret.Revision)
 		}
 	}
@@ -257,7 +267,7 @@ func (s State) nextRevision() int64 {
 func (s State) carrier() (Secret, bool) {
 	id := s.currentID()
 	for _, secret := range s.Secrets {
-		if secret.Holder == HolderSelf && id != "" && secret.TokenID == id {
+		if secret.Ours() && id != "" && secret.TokenID == id {
 			return secret, true
 		}
 	}
