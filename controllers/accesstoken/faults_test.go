@@ -64,6 +64,16 @@ func conflictAfter(nth int) fault {
 	}
 }
 
+// refuse answers the nth write as a quota does that is used up.
+func refuse(nth int) fault {
+	return func(n int, name string, write func() error) error {
+		if n == nth {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "any"}, name, errors.New("exceeded quota: injected"))
+		}
+		return write()
+	}
+}
+
 func conflict(name string) error {
 	return apierrors.NewConflict(schema.GroupResource{Resource: "any"}, name, errors.New("injected"))
 }

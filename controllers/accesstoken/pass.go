@@ -56,6 +56,9 @@ func (p *pass) run(ctx context.Context, now time.Time) (*lifecycle.State, error)
 			return state, err
 		}
 	}
+	if !state.Refused() {
+		p.Reconciler.failures.forget(p.key())
+	}
 	if state.Conflict() {
 		p.recheck = p.Reconciler.conflicts.note(p.key(), now)
 	} else {

@@ -318,6 +318,29 @@ var _ = Describe("The Secret", func() {
 		delivers(ctx, w)
 	})
 
+	It("shows a refusal no longer when nobody wants what was refused", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.declare(ctx, v1alpha1.AccessTokenSpec{})
+		p := w.start(0)
+		p.restWithin(ctx, 0)
+		text := w.currentToken(ctx, w.key.Name)
+		w.clock.SetTime(w.clock.Now().Add(time.Minute))
+		w.edit(ctx, func(at *v1alpha1.AccessToken) {
+			at.Annotations = with(at.Annotations, v1alpha1.AnnotationRotateRequestedAt, string(v1alpha1.NewTimestamp(w.clock.Now())))
+		})
+		w.clock.SetTime(w.clock.Now().Add(time.Second)) // a request counts from the next second
+		p.client.set(refuse(1))
+		_, err := p.reconcile(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWriteFailed, "exceeded quota")
+
+		w.edit(ctx, func(at *v1alpha1.AccessToken) { delete(at.Annotations, v1alpha1.AnnotationRotateRequestedAt) })
+		p.restWithin(ctx, 0)
+		delivers(ctx, w)
+		p.restWithin(ctx, time.Hour)
+		Expect(w.currentToken(ctx, w.key.Name)).To(Equal(text))
+	})
+
 	It("is written with nothing of others coming back", func(ctx context.Context) {
 		w := newWorld(ctx)
 		w.declare(ctx, rotating())

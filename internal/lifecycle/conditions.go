@@ -63,7 +63,7 @@ func (s State) verdict(status v1alpha1.AccessTokenStatus) verdict {
 	if secret, ok := s.wantedSecret(); ok && s.Conflict() {
 		return verdict{metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, conflictMessage(secret), true}
 	}
-	if s.Failure.Message != "" {
+	if s.Refused() {
 		return verdict{metav1.ConditionFalse, v1alpha1.ReasonWriteFailed, s.Failure.Message, false}
 	}
 	if end, finished := s.finishedByAge(); finished {

@@ -53,11 +53,7 @@ func issue(s State) Action {
 // Due says why a new token is needed and from when; ok is false when none is,
 // or when none can be issued until a person helps.
 func Due(s State) (cause Cause, at time.Time, ok bool) {
-	if _, back := s.takenBack(); back || s.PlanError != nil || s.Conflict() {
-		return "", time.Time{}, false
-	}
-	cause, at, ok = s.needed()
-	if !ok {
+	if cause, at, ok = s.needed(); !ok || s.hindered() {
 		return "", time.Time{}, false
 	}
 	if busy, until := s.inFlight(); busy {
@@ -73,6 +69,19 @@ func Due(s State) (cause Cause, at time.Time, ok bool) {
 func (s State) Needed() bool {
 	_, at, ok := s.needed()
 	return ok && !s.Now.Before(at)
+}
+
+// hindered says that nothing is issued until a person edits something.
+func (s State) hindered() bool {
+	_, back := s.takenBack()
+	return back || s.PlanError != nil || s.Conflict()
+}
+
+// Refused says that a new token is needed by now, and that the API server refused
+// the last attempt. A refusal of what nobody wants any more is none.
+func (s State) Refused() bool {
+	_, at, ok := s.needed()
+	return ok && !s.hindered() && !s.Now.Before(at) && s.Failure.Message != ""
 }
 
 // Conflict says that the wanted Secret belongs to somebody else.
