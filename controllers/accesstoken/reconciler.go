@@ -102,12 +102,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	state, err := pass.run(ctx, r.Clock.Now())
 	if state != nil && !errors.Is(err, errGone) && !errors.Is(err, errStale) && !apierrors.HasStatusCause(err, namespaceTerminating) {
 		if statusErr := pass.persist(ctx, state, err); statusErr != nil {
-			// What ended the pass is text here: whatever its class, this write has
-			// to be retried.
-			err = fmt.Errorf("write status (the pass ended with: %s): %w", fmt.Sprint(err), statusErr)
+			err = statusUnwritten(statusErr, err)
 		}
 	}
 	return r.settle(pass, state, err)
+}
+
+// statusUnwritten joins what kept a status from being written with what ended the
+// pass before, if anything did. That is text here: whatever its class, the write
+// has to be retried.
+func statusUnwritten(statusErr, passErr error) error {
+	if passErr == nil {
+		return fmt.Errorf("write status: %w", statusErr)
+	}
+	return fmt.Errorf("write status (the pass ended with: %s): %w", passErr.Error(), statusErr)
 }
 
 // persist writes the status once, and notes what it announces.

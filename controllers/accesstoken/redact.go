@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 const redacted = "[redacted]"
@@ -20,6 +19,9 @@ func redact(err error, plaintext string, data map[string][]byte) error {
 	}
 	pairs := []string{plaintext, redacted, base64.StdEncoding.EncodeToString([]byte(plaintext)), redacted}
 	for _, value := range data {
+		if len(value) == 0 {
+			continue // it is between any two characters
+		}
 		pairs = append(pairs, string(value), redacted, base64.StdEncoding.EncodeToString(value), redacted)
 	}
 	clean := strings.NewReplacer(pairs...)
@@ -28,9 +30,8 @@ func redact(err error, plaintext string, data map[string][]byte) error {
 	if !errors.As(err, &status) {
 		return errors.New(clean.Replace(err.Error()))
 	}
-	copied := *(&metav1.Status{}).DeepCopy()
 	original := status.Status()
-	original.DeepCopyInto(&copied)
+	copied := *original.DeepCopy()
 	copied.Message = clean.Replace(copied.Message)
 	if copied.Details != nil {
 		for i := range copied.Details.Causes {
