@@ -55,6 +55,11 @@ const VerbIssueWithoutExpiry = "issue-without-expiry"
 // itself. Admission policy refuses them.
 const ReservedScopePrefix = Group + ":"
 
+// ScopeIntrospect is the reserved scope by which the holder of a token may ask
+// the verifier about other tokens. A token has to name it: one that was declared
+// without scopes does not have it.
+const ScopeIntrospect = ReservedScopePrefix + "introspect"
+
 // A token that is its own principal has the user name PrincipalPrefix +
 // NAMESPACE + ":" + NAME, and is in the groups GroupAccessTokens and
 // GroupAccessTokens + ":" + NAMESPACE.
