@@ -69,6 +69,19 @@ func (c *collector) count() int {
 	return len(c.tokens)
 }
 
+// ids name the tokens seen so far.
+func (c *collector) ids() map[string]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found := map[string]bool{}
+	for text := range c.tokens {
+		if presented, err := token.Parse(text); err == nil {
+			found[presented.ID()] = true
+		}
+	}
+	return found
+}
+
 // needles are the tokens seen so far, and the keys.
 func (c *collector) needles(t *testing.T) needles {
 	t.Helper()

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -177,6 +178,11 @@ func awaitReason(t *testing.T, key client.ObjectKey, want string) *v1alpha1.Acce
 // awaitAll waits until every AccessToken of a namespace says so.
 func awaitAll(t *testing.T, want string, options ...client.ListOption) {
 	t.Helper()
+	awaitAllWithin(t, later, want, options...)
+}
+
+func awaitAllWithin(t *testing.T, patience time.Duration, want string, options ...client.ListOption) {
+	t.Helper()
 	gomega.NewWithT(t).Eventually(func() map[client.ObjectKey]string {
 		others := map[client.ObjectKey]string{}
 		for key, at := range allTokens(t, options...) {
@@ -185,7 +191,7 @@ func awaitAll(t *testing.T, want string, options ...client.ListOption) {
 			}
 		}
 		return others
-	}).WithTimeout(later).WithPolling(5 * often).Should(gomega.BeEmpty())
+	}).WithTimeout(patience).WithPolling(5 * often).Should(gomega.BeEmpty())
 }
 
 // tokenPattern finds tokens in any text.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/faultproxy"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
 )
 
@@ -39,11 +40,11 @@ func measureExactlyOnce(ctx context.Context, b *bench, r *results) (err error) {
 	if err != nil {
 		return err
 	}
-	proxy, err := startFaultProxy(ctx, config, onceSeed)
+	proxy, err := faultproxy.Start(ctx, config, onceSeed)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, proxy.close()) }()
+	defer func() { err = errors.Join(err, proxy.Close()) }()
 	config.Host = proxy.URL
 	kubeconfig := filepath.Join(l.Dir(), "proxied.kubeconfig")
 	if err := controlplane.WriteKubeconfig(config, kubeconfig); err != nil {
@@ -71,7 +72,7 @@ type publications map[string]map[int64]time.Time
 
 // rotateWithFaults runs until there were as many rotations as were asked for,
 // then lets what is under way end without faults, and stops the manager.
-func (l *lab) rotateWithFaults(ctx context.Context, namespace string, proxy *faultProxy) (publications, error) {
+func (l *lab) rotateWithFaults(ctx context.Context, namespace string, proxy *faultproxy.Proxy) (publications, error) {
 	if err := l.createNamespace(ctx, namespace); err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (l *lab) rotateWithFaults(ctx context.Context, namespace string, proxy *fau
 		return nil, err
 	}
 	defer watch.cancel()
-	proxy.active.Store(true)
+	proxy.SetActive(true)
 	l.say("%d rotations, one write in ten of which goes wrong", l.rotations)
 	err = parallel(ctx, onceTokens, func(ctx context.Context, i int) error {
 		token := declared(namespace, numbered(i))
@@ -104,7 +105,7 @@ func (l *lab) rotateWithFaults(ctx context.Context, namespace string, proxy *fau
 	case err := <-watch.ended:
 		return nil, err
 	}
-	proxy.active.Store(false)
+	proxy.SetActive(false)
 	if err := errors.Join(pause(ctx, onceSettle), l.stopManager(), pause(ctx, time.Second)); err != nil {
 		return nil, err
 	}
@@ -174,7 +175,7 @@ func (p publications) count(records issuedRecords) onceCount {
 	return c
 }
 
-func (l *lab) reportOnce(ctx context.Context, namespace string, published publications, proxy *faultProxy, r *results) error {
+func (l *lab) reportOnce(ctx context.Context, namespace string, published publications, proxy *faultproxy.Proxy, r *results) error {
 	records, err := l.recordsByName(ctx, namespace)
 	if err != nil {
 		return err
@@ -189,10 +190,8 @@ func (l *lab) reportOnce(ctx context.Context, namespace string, published public
 	for _, twice := range c.twice[:min(len(c.twice), 5)] {
 		l.say("wrong: %s", twice)
 	}
-	proxy.mu.Lock()
-	defer proxy.mu.Unlock()
 	wrong := 0
-	for what, n := range proxy.counts {
+	for what, n := range proxy.Counts() {
 		l.say("writes that went wrong: %d (%s)", n, what)
 		wrong += n
 	}

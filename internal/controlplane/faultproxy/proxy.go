@@ -1,4 +1,4 @@
-package main
+package faultproxy
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -21,28 +22,29 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// faultShare is the share of the writes that go wrong.
-const faultShare = 0.1
+// share is that of the writes that go wrong.
+const share = 0.1
 
-// fault is what becomes of a write that goes wrong.
-type fault string
+// Fault is what becomes of a write that goes wrong.
+type Fault string
 
 // The faults. Of a write that was refused nothing was done, and the manager
 // knows; of all others it cannot know.
 const (
-	refused        fault = "409, not forwarded"
-	doneButRefused fault = "409, though done"
-	doneButFailed  fault = "500, though done"
-	doneButCut     fault = "connection cut, though done"
-	cut            fault = "connection cut, not forwarded"
+	Refused        Fault = "409, not forwarded"
+	DoneButRefused Fault = "409, though done"
+	DoneButFailed  Fault = "500, though done"
+	DoneButCut     Fault = "connection cut, though done"
+	Cut            Fault = "connection cut, not forwarded"
 )
 
 // faults are drawn evenly, so half of those that go wrong are plain conflicts.
-var faults = []fault{refused, refused, refused, refused, doneButRefused, doneButFailed, doneButCut, cut}
+var faults = []Fault{Refused, Refused, Refused, Refused, DoneButRefused, DoneButFailed, DoneButCut, Cut}
 
-// faultProxy stands between the manager and the API server. It adds the manager's
+// Proxy stands between the manager and the API server. It adds the manager's
 // credentials, since the manager sends none over plain HTTP.
-type faultProxy struct {
+type Proxy struct {
+	// URL is where the manager finds it.
 	URL string
 
 	active  atomic.Bool
@@ -51,12 +53,13 @@ type faultProxy struct {
 
 	mu     sync.Mutex
 	random *rand.Rand
-	counts map[fault]int
+	counts map[Fault]int
 }
 
-// startFaultProxy listens on a free loopback port and forwards with the rights of
-// config. Nothing goes wrong until active is set.
-func startFaultProxy(ctx context.Context, config *rest.Config, seed uint64) (*faultProxy, error) {
+// Start listens on a free loopback port and forwards with the rights of config.
+// Nothing goes wrong until SetActive. The seed says which writes do, in the order
+// in which they come.
+func Start(ctx context.Context, config *rest.Config, seed uint64) (*Proxy, error) {
 	target, err := url.Parse(config.Host)
 	if err != nil {
 		return nil, fmt.Errorf("address of the API server: %w", err)
@@ -69,10 +72,10 @@ func startFaultProxy(ctx context.Context, config *rest.Config, seed uint64) (*fa
 	if err != nil {
 		return nil, fmt.Errorf("find a free port: %w", err)
 	}
-	p := &faultProxy{
+	p := &Proxy{
 		URL: "http://" + listener.Addr().String(), forward: forward,
 		random: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // repeatable on purpose
-		counts: map[fault]int{},
+		counts: map[Fault]int{},
 	}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
@@ -86,15 +89,26 @@ func startFaultProxy(ctx context.Context, config *rest.Config, seed uint64) (*fa
 	return p, nil
 }
 
-func (p *faultProxy) close() error { return p.server.Close() }
+// Close ends the proxy and every connection through it.
+func (p *Proxy) Close() error { return p.server.Close() }
+
+// SetActive says whether writes go wrong from now on.
+func (p *Proxy) SetActive(active bool) { p.active.Store(active) }
+
+// Counts are the writes that went wrong so far, by how.
+func (p *Proxy) Counts() map[Fault]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.counts)
+}
 
 // RoundTrip forwards a request, or has it go wrong.
-func (p *faultProxy) RoundTrip(request *http.Request) (*http.Response, error) {
+func (p *Proxy) RoundTrip(request *http.Request) (*http.Response, error) {
 	what, wrong := p.draw(request)
 	if !wrong {
 		return p.forward.RoundTrip(request)
 	}
-	if what != refused && what != cut {
+	if what != Refused && what != Cut {
 		response, err := p.forward.RoundTrip(request)
 		if err != nil {
 			return nil, err
@@ -103,22 +117,22 @@ func (p *faultProxy) RoundTrip(request *http.Request) (*http.Response, error) {
 		_ = response.Body.Close()
 	}
 	switch what {
-	case refused, doneButRefused:
+	case Refused, DoneButRefused:
 		return answer(request, http.StatusConflict, metav1.StatusReasonConflict), nil
-	case doneButFailed:
+	case DoneButFailed:
 		return answer(request, http.StatusInternalServerError, metav1.StatusReasonInternalError), nil
-	case doneButCut, cut:
+	case DoneButCut, Cut:
 	}
 	return nil, errors.New(string(what))
 }
 
-func (p *faultProxy) draw(request *http.Request) (fault, bool) {
+func (p *Proxy) draw(request *http.Request) (Fault, bool) {
 	if !p.active.Load() || !faulty(request) {
 		return "", false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.random.Float64() >= faultShare {
+	if p.random.Float64() >= share {
 		return "", false
 	}
 	what := faults[p.random.IntN(len(faults))]
@@ -140,7 +154,7 @@ func faulty(request *http.Request) bool {
 func answer(request *http.Request, code int, reason metav1.StatusReason) *http.Response {
 	body, err := json.Marshal(metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
-		Status:   metav1.StatusFailure, Reason: reason, Code: int32(code), Message: "made up by the benchmark", //nolint:gosec // an HTTP status
+		Status:   metav1.StatusFailure, Reason: reason, Code: int32(code), Message: "made up by the fault proxy", //nolint:gosec // an HTTP status
 	})
 	if err != nil {
 		body = nil

@@ -1,4 +1,4 @@
-package main
+package faultproxy
 
 import (
 	"net/http"
@@ -10,7 +10,7 @@ import (
 )
 
 // startProxied runs a proxy before a server that counts what reaches it.
-func startProxied(t *testing.T) (proxy *faultProxy, reached func() int) {
+func startProxied(t *testing.T) (proxy *Proxy, reached func() int) {
 	t.Helper()
 	count := make(chan int, 1)
 	count <- 0
@@ -19,11 +19,11 @@ func startProxied(t *testing.T) (proxy *faultProxy, reached func() int) {
 		w.WriteHeader(http.StatusCreated)
 	}))
 	t.Cleanup(server.Close)
-	proxy, err := startFaultProxy(t.Context(), &rest.Config{Host: server.URL}, 1)
+	proxy, err := Start(t.Context(), &rest.Config{Host: server.URL}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = proxy.close() })
+	t.Cleanup(func() { _ = proxy.Close() })
 	return proxy, func() int { n := <-count; count <- n; return n }
 }
 
@@ -43,7 +43,7 @@ func send(t *testing.T, url string) (status int, err error) {
 	return response.StatusCode, nil
 }
 
-func TestFaultProxyForwardsUntilActive(t *testing.T) {
+func TestItForwardsUntilActive(t *testing.T) {
 	proxy, reached := startProxied(t)
 	for range 50 {
 		status, err := send(t, proxy.URL+"/api/v1/namespaces/x/secrets/y")
@@ -56,10 +56,10 @@ func TestFaultProxyForwardsUntilActive(t *testing.T) {
 	}
 }
 
-func TestFaultProxyLetsWritesGoWrong(t *testing.T) {
+func TestItLetsWritesGoWrong(t *testing.T) {
 	const sent = 1000
 	proxy, reached := startProxied(t)
-	proxy.active.Store(true)
+	proxy.SetActive(true)
 	conflicts, failures, cuts := 0, 0, 0
 	for range sent {
 		switch status, err := send(t, proxy.URL+"/apis/accesstoken.dev/v1alpha1/namespaces/x/tokenrecords"); {
@@ -71,11 +71,11 @@ func TestFaultProxyLetsWritesGoWrong(t *testing.T) {
 			failures++
 		}
 	}
-	counts := proxy.counts
-	if conflicts != counts[refused]+counts[doneButRefused] || failures != counts[doneButFailed] || cuts != counts[cut]+counts[doneButCut] {
+	counts := proxy.Counts()
+	if conflicts != counts[Refused]+counts[DoneButRefused] || failures != counts[DoneButFailed] || cuts != counts[Cut]+counts[DoneButCut] {
 		t.Errorf("seen %d conflicts, %d failures, %d cuts; the proxy says %v", conflicts, failures, cuts, counts)
 	}
-	if withheld := counts[refused] + counts[cut]; reached() != sent-withheld {
+	if withheld := counts[Refused] + counts[Cut]; reached() != sent-withheld {
 		t.Errorf("%d requests arrived, want all %d but %d", reached(), sent, withheld)
 	}
 	for _, what := range faults {
@@ -85,7 +85,7 @@ func TestFaultProxyLetsWritesGoWrong(t *testing.T) {
 	}
 }
 
-func TestFaultProxyLeavesOthersAlone(t *testing.T) {
+func TestItLeavesOthersAlone(t *testing.T) {
 	for path, want := range map[string]bool{
 		"/apis/accesstoken.dev/v1alpha1/namespaces/x/accesstokens/y/status": true,
 		"/apis/accesstoken.dev/v1alpha1/namespaces/x/tokenrecords/y/status": true,
