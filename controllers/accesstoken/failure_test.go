@@ -101,8 +101,9 @@ var _ = Describe("An issue whose Secret write fails", func() {
 			}
 			return err
 		})
-		_, err := p.reconcile(ctx)
+		result, err := p.reconcile(ctx)
 		Expect(err).To(MatchError(ContainSubstring("the answer was lost")))
+		Expect(result.Priority).To(HaveValue(BeZero()), "as urgent as an edit")
 		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonWriteFailed)
 		w.settled(ctx)
 		p.restWithin(ctx, 0)

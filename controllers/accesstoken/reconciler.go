@@ -32,6 +32,11 @@ const maxActions = 16
 // first start of an installation.
 const keyRetry = 200 * time.Millisecond
 
+// usualPriority is that of an edit. Without it an object would keep the low
+// priority of the list at start-up for as long as nobody edits it, and would
+// starve while others keep the workers busy.
+const usualPriority = 0
+
 // Options are what a Reconciler is made of.
 type Options struct {
 	// Client reads from a cache that shows its own writes
@@ -142,9 +147,9 @@ func (r *Reconciler) settle(pass *pass, state *lifecycle.State, err error) (ctrl
 	case errors.Is(err, errGone), apierrors.HasStatusCause(err, namespaceTerminating):
 		return ctrl.Result{}, nil // nothing is issued, and nothing is kept, on the way out
 	case superseded(err):
-		return ctrl.Result{RequeueAfter: r.overtaken.note(pass.key())}, nil
+		return ctrl.Result{RequeueAfter: r.overtaken.note(pass.key()), Priority: new(usualPriority)}, nil
 	case err != nil:
-		return ctrl.Result{}, err
+		return ctrl.Result{Priority: new(usualPriority)}, err
 	}
 	r.overtaken.forget(pass.key())
 	return r.lookAgain(pass, *state), nil
@@ -159,7 +164,7 @@ func (r *Reconciler) lookAgain(pass *pass, state lifecycle.State) ctrl.Result {
 	if !ok {
 		return ctrl.Result{}
 	}
-	return ctrl.Result{RequeueAfter: max(at.Sub(r.Clock.Now()), time.Millisecond)}
+	return ctrl.Result{RequeueAfter: max(at.Sub(r.Clock.Now()), time.Millisecond), Priority: new(usualPriority)}
 }
 
 // writeStatus persists a status that differs from the one observed. The

@@ -21,6 +21,7 @@ var _ = Describe("Rotation", func() {
 		due := w.clock.Now().Add(time.Hour)
 		Expect(w.token(ctx).Status.NextRotationAt).To(Equal(v1alpha1.NewTimestamp(due)))
 		Expect(result.RequeueAfter).To(Equal(time.Hour), "it looks again when the rotation is due")
+		Expect(result.Priority).To(HaveValue(BeZero()), "as urgent as an edit, also after the first look at start-up")
 
 		By("doing nothing a moment before")
 		w.clock.SetTime(due.Add(-time.Nanosecond))
