@@ -38,7 +38,6 @@ func parseOptions(arguments []string, environment func(string) string, output io
 		o.namespace = defaultNamespace
 	}
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
-	flags.SetOutput(output)
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig to reach the cluster with; empty means the one that kubectl would use, or the account of the pod")
 	flags.StringVar(&o.namespace, "namespace", o.namespace, "namespace of the operator itself, for its key Secret and Lease (default from POD_NAMESPACE)")
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics endpoint, 0 for none")
@@ -51,10 +50,33 @@ func parseOptions(arguments []string, environment func(string) string, output io
 	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
 	flags.StringVar(&o.pprofAddress, "pprof-bind-address", "", "address of the profiler, for development; empty means none")
 	flags.BoolVar(&o.showVersionAndEnd, "version", false, "print the version and end")
-	if err := flags.Parse(arguments); err != nil {
+	// By itself it writes an error and then every flag: the caller writes the
+	// error, once.
+	flags.SetOutput(io.Discard)
+	switch err := flags.Parse(arguments); {
+	case errors.Is(err, flag.ErrHelp):
+		usage(flags, output)
 		return o, err
+	case err != nil:
+		return o, fmt.Errorf("%w; --help lists the flags", err)
 	}
 	return o, o.validate(flags.Args())
+}
+
+// usage lists the flags as they are written in the documents, with two dashes.
+func usage(flags *flag.FlagSet, output io.Writer) {
+	_, _ = fmt.Fprintln(output, "Usage of manager:")
+	flags.VisitAll(func(f *flag.Flag) {
+		kind, text := flag.UnquoteUsage(f)
+		line := "  --" + f.Name
+		if kind != "" {
+			line += " " + kind
+		}
+		if f.DefValue != "" && f.DefValue != "false" {
+			text += " (default " + f.DefValue + ")"
+		}
+		_, _ = fmt.Fprintf(output, "%s\n    \t%s\n", line, text)
+	})
 }
 
 func (o options) validate(rest []string) error {
