@@ -19,11 +19,21 @@ func demo(ctx context.Context) error {
 	s := newScreen(os.Stdout)
 	begin := time.Now()
 	c, err := startCluster(ctx, "", func(what string) { s.line(what) })
+	if ctx.Err() != nil && c == nil {
+		return errInterrupted
+	}
 	if err != nil {
 		return err
 	}
 	s.line(fmt.Sprintf("ready after %s", time.Since(begin).Round(100*time.Millisecond)))
 	err = tourOf(ctx, c, s)
+	if ctx.Err() != nil {
+		// Whatever went wrong since did so because of that.
+		if stopErr := c.stop(); stopErr != nil {
+			return stopErr
+		}
+		return errInterrupted
+	}
 	if died := c.died(); died != nil {
 		err = errors.Join(err, died)
 	} else if err != nil {

@@ -24,11 +24,22 @@ func main() {
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)
 	}
-	if err := commands[os.Args[1]](ctx); err != nil {
+	err := commands[os.Args[1]](ctx)
+	switch {
+	case errors.Is(err, errInterrupted):
+		fmt.Fprintln(os.Stderr, "\n"+err.Error())
+		os.Exit(interruptedCode)
+	case err != nil:
 		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[1], err)
 		os.Exit(1)
 	}
 }
+
+// errInterrupted says that somebody ended it before it had ended by itself.
+var errInterrupted = errors.New("interrupted, everything is stopped")
+
+// interruptedCode is what shells give for a program that SIGINT ended.
+const interruptedCode = 130
 
 // cluster is a control plane and the operator on it.
 type cluster struct {
