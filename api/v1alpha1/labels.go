@@ -67,3 +67,16 @@ const (
 	PrincipalPrefix   = "accesstoken:"
 	GroupAccessTokens = "accesstokens"
 )
+
+// Keys of the extra that the user of a token has in Kubernetes, as the verifier's
+// TokenReview says. They are in lower case, because they are handed on in
+// headers.
+const (
+	// ExtraTokenID is the token's ID.
+	ExtraTokenID = Group + "/token-id"
+	// ExtraName is the AccessToken, as namespace/name.
+	ExtraName = Group + "/name"
+	// ExtraScopes are the token's scopes; absent for one that is not limited by
+	// scope.
+	ExtraScopes = Group + "/scopes"
+)
