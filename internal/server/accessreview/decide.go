@@ -2,9 +2,11 @@ package accessreview
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/config"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/untrusted"
 )
 
 // everybodys are the requests that RBAC allows all who signed in: who am I, what
@@ -91,5 +93,5 @@ func describe(r *request) string {
 	return text
 }
 
-// quote cuts a text to a bearable length, and hides nothing in it.
-func quote(text string) string { return fmt.Sprintf("%+q", text[:min(len(text), mostQuoted)]) }
+// quote makes text of strangers fit to stand in an answer.
+func quote(text string) string { return strconv.Quote(untrusted.Text(text, mostQuoted)) }

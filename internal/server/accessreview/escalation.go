@@ -25,16 +25,14 @@ type escalation struct {
 // escalations are all of them. A question about everything (verb, group or
 // resource *) is one too. Some are verbs on whatever resource.
 var escalations = [...]escalation{
-	{"everything, which none can be", func(r *request) bool { return r.verb == wildcard }},
+	{"everything at once", func(r *request) bool { return r.verb == wildcard }},
 	// Constrained impersonation (KEP-5284) has impersonate:MODE, on the user, and
 	// impersonate-on:MODE:VERB, on what is done as that user.
 	{"impersonation", func(r *request) bool { return strings.HasPrefix(r.verb, "impersonate") }},
 	{"binding roles", func(r *request) bool { return r.verb == "bind" }},
 	{"escalating roles", func(r *request) bool { return r.verb == "escalate" }},
 	{"approving and signing certificates", signsCertificates},
-	{"tokens of service accounts", func(r *request) bool {
-		return among(r.group, "") && among(r.qualified, "serviceaccounts/token", wildcard+"/token") && among(r.verb, "create")
-	}},
+	{"a token of a service account", issuesTokens},
 	{"the content of Secrets", readsSecrets},
 	{"writing objects of " + v1alpha1.Group, func(r *request) bool {
 		return r.resource && among(r.group, v1alpha1.Group) && !slices.Contains(readingVerbs, r.verb)
@@ -60,6 +58,11 @@ func signsCertificates(r *request) bool {
 	}
 	return among(r.verb, "approve", "sign", "attest") ||
 		r.resource && among(r.kind, signingRequests) && r.subresource != "" && !slices.Contains(readingVerbs, r.verb)
+}
+
+func issuesTokens(r *request) bool {
+	return r.resource && r.verb == "create" && among(r.group, "") &&
+		(r.kind == "serviceaccounts" && among(r.subresource, "token") || r.kind == wildcard && among(r.subresource, "", "token"))
 }
 
 // readsSecrets holds for all verbs but those whose answer is no more than what

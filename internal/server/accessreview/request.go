@@ -68,4 +68,6 @@ func covers(list []string, value string) bool {
 }
 
 // among says that a value is one of these, or stands for all of them too.
-func among(value string, these ...string) bool { return value == wildcard || slices.Contains(these, value) }
+func among(value string, these ...string) bool {
+	return value == wildcard || slices.Contains(these, value)
+}
