@@ -68,12 +68,17 @@ func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, er
 	return state, nil
 }
 
-// observePublished notes every token that the status or a Secret shows to have
-// been published.
+// observePublished notes every token that the status, a Secret or its own end
+// shows to have been published.
 func (p *pass) observePublished(state *lifecycle.State) {
 	state.Published[p.token.Status.TokenID] = true
 	for _, issued := range p.token.Status.Tokens {
 		state.Published[issued.ID] = true
+	}
+	for _, r := range state.Records {
+		if r.Object.Status.Reason == v1alpha1.EndReasonSuperseded {
+			state.Published[r.Object.Name] = true
+		}
 	}
 	for _, secret := range state.Secrets {
 		state.Published[secret.TokenID] = true

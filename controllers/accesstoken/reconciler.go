@@ -72,6 +72,7 @@ type Reconciler struct {
 	conflicts *conflicts
 	failures  *failures
 	overtaken *overtaken
+	statuses  *statuses
 }
 
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokens,verbs=get;list;watch;delete
@@ -175,6 +176,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, token *v1alpha1.AccessToke
 	}
 	before := token.DeepCopy()
 	token.Status = status
+	r.statuses.writing(client.ObjectKeyFromObject(token), status)
 	return r.Client.Status().Patch(ctx, token, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(FieldManager))
 }
 
@@ -184,4 +186,5 @@ func (r *Reconciler) forget(key client.ObjectKey) {
 	r.conflicts.forget(key)
 	r.failures.forget(key)
 	r.overtaken.forget(key)
+	r.statuses.forget(key)
 }

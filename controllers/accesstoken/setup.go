@@ -49,6 +49,7 @@ func New(options Options) *Reconciler {
 		conflicts: &conflicts{newStreaks()},
 		failures:  &failures{newStreaks()},
 		overtaken: &overtaken{newStreaks()},
+		statuses:  newStatuses(),
 	}
 }
 
@@ -75,7 +76,7 @@ func (r *Reconciler) watches(informers cache.Cache) []source.Source {
 	secret := &metav1.PartialObjectMetadata{}
 	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 	return []source.Source{
-		source.Kind[client.Object](informers, &v1alpha1.AccessToken{}, &handler.EnqueueRequestForObject{}, declared()),
+		source.Kind[client.Object](informers, &v1alpha1.AccessToken{}, &handler.EnqueueRequestForObject{}, r.declared()),
 		source.Kind[client.Object](informers, secret, r.belonging(secretOwner)),
 		source.Kind[client.Object](informers, &v1alpha1.TokenRecord{}, r.belonging(recordOwner)),
 	}
@@ -106,10 +107,10 @@ func (r *Reconciler) enqueueAll(ctx context.Context, _ event.TypedGenericEvent[R
 	}
 }
 
-// declared lets pass what a person changed: the spec, or an annotation. The
-// operator's own status writes wake nobody.
-func declared() predicate.Predicate {
-	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
+// declared lets pass what a person changed: the spec, an annotation, or a status,
+// which is the operator's. Its own status writes wake nobody.
+func (r *Reconciler) declared() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, r.statuses.foreign())
 }
 
 // ownerOf names the AccessToken that an object belongs to; it is empty where
