@@ -73,10 +73,19 @@ func CacheOptions() cache.Options {
 		panic(err) // the label is a constant
 	}
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Secret{}:        {Label: labels.NewSelector().Add(*labelled)},
+		&corev1.Secret{}:        {Label: labels.NewSelector().Add(*labelled), Transform: dropContent},
 		&v1alpha1.AccessToken{}: {Transform: dropUnread},
 		&v1alpha1.TokenRecord{}: {Transform: dropUnread},
 	}}
+}
+
+// dropContent drops the annotation in which client-side apply keeps what was
+// applied: of a Secret, its content.
+func dropContent(object any) (any, error) {
+	if metadata, ok := object.(client.Object); ok {
+		delete(metadata.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
+	}
+	return object, nil
 }
 
 func dropUnread(object any) (any, error) {

@@ -10,6 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 )
 
 // errStopped is what every write of a stopped process ends with.
@@ -96,6 +98,17 @@ type faultyClient struct {
 	mu     sync.Mutex
 	fault  fault
 	writes []string
+	// lagging is what a cache still shows of the AccessToken; nil: it is up to
+	// date.
+	lagging *v1alpha1.AccessToken
+}
+
+func (c *faultyClient) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if token, ok := object.(*v1alpha1.AccessToken); ok && c.lagging != nil {
+		c.lagging.DeepCopyInto(token)
+		return nil
+	}
+	return c.Client.Get(ctx, key, object, options...)
 }
 
 func (c *faultyClient) set(f fault) {

@@ -291,6 +291,11 @@ var errForeign = errors.New("the Secret belongs to somebody else")
 func (p *pass) offer(ctx context.Context, state *lifecycle.State, observed *lifecycle.Secret, object *v1alpha1.TokenRecord, plaintext tokenformat.Plaintext) (lifecycle.Secret, error) {
 	must := absent
 	if observed != nil && (observed.Holder == lifecycle.HolderPredecessor || observed.Outranks) {
+		// The one that seems to be a predecessor may be a successor, if it is this
+		// pass that is late.
+		if err := p.stillDeclared(ctx, object); err != nil {
+			return lifecycle.Secret{}, err
+		}
 		if err := p.deleteSecret(ctx, *observed); err != nil {
 			return lifecycle.Secret{}, err
 		}

@@ -95,11 +95,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !token.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil // owner references clean up
 	}
+	if r.statuses.succeeds(req.NamespacedName, token.UID) {
+		r.forget(req.NamespacedName) // its patience was for another object
+	}
 	switch r.Keys.Status() {
 	case keys.StatusUnknown:
 		return ctrl.Result{RequeueAfter: keyRetry}, nil
 	case keys.StatusLost:
-		return ctrl.Result{}, r.writeStatus(ctx, token, lifecycle.KeyLost(token, r.Clock.Now()))
+		if !lifecycle.TakenBack(token) { // which needs no key
+			return ctrl.Result{}, r.writeStatus(ctx, token, lifecycle.KeyLost(token, r.Clock.Now()))
+		}
 	case keys.StatusLoaded:
 	}
 
@@ -176,7 +181,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, token *v1alpha1.AccessToke
 	}
 	before := token.DeepCopy()
 	token.Status = status
-	r.statuses.writing(client.ObjectKeyFromObject(token), status)
+	r.statuses.writing(token)
 	return r.Client.Status().Patch(ctx, token, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), client.FieldOwner(FieldManager))
 }
 

@@ -114,6 +114,22 @@ var _ = Describe("A record", func() {
 		delivers(ctx, w)
 		Expect(w.currentToken(ctx, w.key.Name)).To(Equal(text))
 	})
+
+	It("is ended on request also while the keys are lost", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.declare(ctx, v1alpha1.AccessTokenSpec{MaxAge: "720h"})
+		p := w.start(0)
+		p.restWithin(ctx, 0)
+		w.keeper.Observe(nil)
+		p.restWithin(ctx, 0)
+		state(v1alpha1.StateRevoked)(ctx, w)
+		p.restWithin(ctx, 0)
+		withdrawnFor(v1alpha1.ReasonRevoked)(ctx, w)
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonRevoked)
+		for _, r := range w.records(ctx) {
+			Expect(r.Status.Reason).To(Equal(v1alpha1.EndReasonRevoked))
+		}
+	})
 })
 
 var _ = Describe("A status", func() {

@@ -149,7 +149,7 @@ func (r *Reconciler) belonging(owner ownerOf) handler.EventHandler {
 func (r *Reconciler) untilCreationCounts(ctx context.Context, key client.ObjectKey) time.Duration {
 	token := &v1alpha1.AccessToken{}
 	err := r.Client.Get(ctx, key, token, client.DisableReadYourWritesConsistency)
-	if state := token.Spec.State; err == nil && (state == v1alpha1.StateSuspended || state == v1alpha1.StateRevoked) {
+	if err == nil && lifecycle.TakenBack(token) {
 		return 0
 	}
 	return r.Waits.InFlight

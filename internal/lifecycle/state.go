@@ -275,8 +275,16 @@ func (s State) carrier() (Secret, bool) {
 }
 
 // takenBack says that the spec wants no token, and for what reason.
-func (s State) takenBack() (v1alpha1.EndReason, bool) {
-	switch s.Token.Spec.State {
+func (s State) takenBack() (v1alpha1.EndReason, bool) { return takenBack(s.Token) }
+
+// TakenBack says that the spec wants no token.
+func TakenBack(token *v1alpha1.AccessToken) bool {
+	_, back := takenBack(token)
+	return back
+}
+
+func takenBack(token *v1alpha1.AccessToken) (v1alpha1.EndReason, bool) {
+	switch token.Spec.State {
 	case v1alpha1.StateSuspended:
 		return v1alpha1.EndReasonSuspended, true
 	case v1alpha1.StateRevoked:
