@@ -28,7 +28,7 @@ import (
 var labelValues = map[string]map[string][]string{
 	"accesstoken_issued_total": {"cause": {
 		string(lifecycle.CauseFirst), string(lifecycle.CauseInterval), string(lifecycle.CauseSchedule), string(lifecycle.CauseRequested),
-		string(lifecycle.CauseReactivated), string(lifecycle.CauseSecretTemplate), string(lifecycle.CauseSecretDeleted), string(lifecycle.CauseSecretChanged),
+		string(lifecycle.CauseReactivated), string(lifecycle.CauseSecretTemplate), string(lifecycle.CausePredecessor), string(lifecycle.CauseSecretDeleted), string(lifecycle.CauseSecretChanged),
 		string(lifecycle.CauseRecordLost), string(lifecycle.CauseRecordRevoked),
 	}},
 	"accesstoken_ended_total": {"reason": {

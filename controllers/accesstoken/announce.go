@@ -43,7 +43,7 @@ func published(a lifecycle.Issue, object *v1alpha1.TokenRecord, secret string) h
 		note:  fmt.Sprintf("issued token %s, revision %d, in Secret %s", object.Name, a.Revision, secret),
 		count: func(r *Reconciler) { r.Metrics.Issued(string(a.Cause)) },
 	}
-	if a.Cause.Rotation() || a.Cause == lifecycle.CauseSecretTemplate {
+	if a.Cause.Rotation() || a.Cause == lifecycle.CauseSecretTemplate || a.Cause == lifecycle.CausePredecessor {
 		h.reason, h.action = v1alpha1.ReasonRotated, "Rotate"
 		h.note = fmt.Sprintf("replaced the token by %s, revision %d, in Secret %s (%s)", object.Name, a.Revision, secret, a.Cause)
 		return h
@@ -55,7 +55,7 @@ func published(a lifecycle.Issue, object *v1alpha1.TokenRecord, secret string) h
 	case lifecycle.CauseRecordLost, lifecycle.CauseRecordRevoked:
 		h.eventType, h.reason, h.action = corev1.EventTypeWarning, v1alpha1.ReasonRecordLost, "Repair"
 		h.note = fmt.Sprintf("the record of the token before was deleted, revoked or no longer opens (%s); Secret %s now has token %s, revision %d", a.Cause, secret, object.Name, a.Revision)
-	case lifecycle.CauseFirst, lifecycle.CauseReactivated, lifecycle.CauseInterval, lifecycle.CauseSchedule, lifecycle.CauseRequested, lifecycle.CauseSecretTemplate:
+	case lifecycle.CauseFirst, lifecycle.CauseReactivated, lifecycle.CauseInterval, lifecycle.CauseSchedule, lifecycle.CauseRequested, lifecycle.CauseSecretTemplate, lifecycle.CausePredecessor:
 	}
 	return h
 }

@@ -59,6 +59,7 @@ const (
 	CauseRequested      Cause = "Requested"
 	CauseReactivated    Cause = "Reactivated"
 	CauseSecretTemplate Cause = "SecretTemplate"
+	CausePredecessor    Cause = "Predecessor"
 	CauseSecretDeleted  Cause = "SecretDeleted"
 	CauseSecretChanged  Cause = "SecretChanged"
 	CauseRecordLost     Cause = "RecordLost"
@@ -71,7 +72,7 @@ func (c Cause) Repair() bool {
 	switch c {
 	case CauseSecretDeleted, CauseSecretChanged, CauseRecordLost, CauseRecordRevoked:
 		return true
-	case CauseFirst, CauseInterval, CauseSchedule, CauseRequested, CauseReactivated, CauseSecretTemplate:
+	case CauseFirst, CauseInterval, CauseSchedule, CauseRequested, CauseReactivated, CauseSecretTemplate, CausePredecessor:
 	}
 	return false
 }

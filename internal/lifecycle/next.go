@@ -120,8 +120,10 @@ func (s State) secretDamage() (Cause, bool) {
 	secret, found := s.wantedSecret()
 	_, carriedElsewhere := s.carrier()
 	switch {
-	case !found && carriedElsewhere, found && secret.Holder == HolderPredecessor:
+	case !found && carriedElsewhere:
 		return CauseSecretTemplate, true
+	case found && secret.Holder == HolderPredecessor:
+		return CausePredecessor, true
 	case !found:
 		return CauseSecretDeleted, true
 	case !secret.Intact, secret.TokenID != s.currentID():

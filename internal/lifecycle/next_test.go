@@ -174,6 +174,10 @@ func TestNext(t *testing.T) {
 			}), "nothing"},
 		"A changed template brings a new token": {
 			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) { s.Secrets[0].TemplateHash = "other" }), "issue 2: SecretTemplate"},
+		"A Secret that a predecessor left under the wanted name is made anew": {
+			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) {
+				s.Secrets = []lifecycle.Secret{{Name: "deploy", Holder: lifecycle.HolderPredecessor}}
+			}), "issue 2: Predecessor"},
 		"A Secret that belongs to somebody else is left alone": {
 			declared(t, plain).but(func(s *lifecycle.State) {
 				s.Secrets = []lifecycle.Secret{{Name: "deploy", Holder: lifecycle.HolderForeign}}
