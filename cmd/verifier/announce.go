@@ -1,13 +1,18 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/go-logr/logr"
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
 // recorderName is who events come from.
@@ -42,4 +47,19 @@ func (a announcements) refused(rec *v1alpha1.TokenRecord, why store.Refusal, err
 		return
 	}
 	a.recorder.Eventf(rec, nil, corev1.EventTypeWarning, "RecordRefused", "Open", "this record verifies nothing (%s): %s", why, err)
+}
+
+// audienceRefused tells the owner of a good token why it was refused: the first
+// thing that a newcomer tries is kubectl with a token that is not meant for it.
+func (a announcements) audienceRefused(t *verify.Token, wanted []string) {
+	if !a.budget.Allow() {
+		return
+	}
+	owner := &v1alpha1.AccessToken{
+		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "AccessToken"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: t.Namespace(), Name: t.Name(), UID: types.UID(t.Owner().UID())},
+	}
+	a.recorder.Eventf(owner, nil, corev1.EventTypeWarning, string(verify.ReasonAudienceMismatch), "Verify",
+		"token %s was refused by an acceptor that takes tokens for %s only: create an AccessToken whose spec.audiences name it",
+		t.ID(), strings.Join(wanted, ", "))
 }

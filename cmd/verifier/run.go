@@ -44,8 +44,11 @@ type program struct {
 	ring      *keys.Ring
 	freshness *store.Freshness
 	store     *store.Store
+	announce  announcements
 	decider   *verify.Decider
-	served    *certwatcher.CertWatcher
+	// verifier is the decider with all that stands around it.
+	verifier verify.Verifier
+	served   *certwatcher.CertWatcher
 }
 
 // run builds the parts, connects them and runs them until the context ends.
@@ -120,11 +123,12 @@ func (p *program) watch(ctx context.Context) error {
 		return err
 	}
 	relist := make(chan struct{}, 1)
+	p.announce = announcer(p.manager.GetEventRecorder(recorderName), p.log)
 	p.ring, p.freshness = keys.NewRing(), &store.Freshness{}
 	p.store = store.New(store.Options{
 		Opener:  record.Opener{Keys: p.ring, ClusterID: clusterID},
 		Clock:   clock.RealClock{},
-		Refused: announcer(p.manager.GetEventRecorder(recorderName), p.log).refused,
+		Refused: p.announce.refused,
 		Relist: func() {
 			select {
 			case relist <- struct{}{}:
@@ -143,6 +147,7 @@ func (p *program) watch(ctx context.Context) error {
 	p.decider = &verify.Decider{
 		Index: p.store, Fresh: p.fresh, Clock: clock.RealClock{}, DefaultAudience: p.configuration.DefaultAudience,
 	}
+	p.verifier = p.decider
 	return p.add(everywhere(func(ctx context.Context) error { return watches.Run(ctx, p.config) }))
 }
 

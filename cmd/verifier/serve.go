@@ -9,6 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/server/accessreview"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/server/tokenreview"
 )
 
 // serve builds the listeners.
@@ -38,6 +40,11 @@ func (p *program) serveWebhooks(ctx context.Context) error {
 		return err
 	}
 	mux := http.NewServeMux()
+	mux.Handle(tokenreview.Path, tokenreview.New(p.verifier, tokenreview.Options{
+		DefaultAudience: p.configuration.DefaultAudience, Kubernetes: p.configuration.Kubernetes,
+		AudienceRefused: p.announce.audienceRefused,
+	}))
+	mux.Handle(accessreview.Path, accessreview.New(accessreview.Options{ScopeMappings: p.configuration.Kubernetes.ScopeMappings}))
 	listener, err := server.ListenHTTPS(ctx, "webhooks", p.webhookAddress, ca.TLS(p.served), mux, p.log)
 	if err != nil {
 		return err

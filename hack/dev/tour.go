@@ -27,6 +27,8 @@ func (t *tour) stops() []stop {
 		{"Declare a token", t.declare},
 		{"Use it: the Secret holds the token, and only the Secret does", t.readSecret},
 		{"The record holds a sealed hash", t.readRecord},
+		{"Use it with kubectl: kube-apiserver asks the verifier", t.useWithKubectl},
+		{"Scopes hold inside kube-apiserver: RBAC alone does not do", t.exceedScopes},
 		{"What a token may do cannot be changed behind its holder's back", t.widenScopes},
 		{"Rotate: the old token stays good while its holders fetch the new one", t.rotate},
 		{"The overlap ends", t.endOverlap},
@@ -60,6 +62,33 @@ func (t *tour) readSecret() {
 func (t *tour) readRecord() {
 	record := t.run("kubectl get tokenrecord " + t.last() + ` -o yaml | sed -n '/^spec:/,$p'`)
 	t.expect(strings.Contains(record, "seal:") && !wholeToken.MatchString(record), "a hash and a seal, no token")
+}
+
+// presenting is kubectl with nothing but the token of the AccessToken reader.
+const presenting = `kubectl --kubeconfig=nobody.kubeconfig --token="$(kubectl get secret reader -o go-template='{{.data.token | base64decode}}')"`
+
+func (t *tour) useWithKubectl() {
+	_, err := t.quiet(`kubectl config view --raw --minify | sed '/^users:/,$d' > nobody.kubeconfig &&
+		kubectl --kubeconfig=nobody.kubeconfig config set-context nobody --cluster=accesstoken --namespace=ci &&
+		kubectl --kubeconfig=nobody.kubeconfig config use-context nobody`)
+	if err != nil {
+		t.fail("make a kubeconfig without a user: %v", err)
+	}
+	t.run("cat reader.yaml")
+	t.run("kubectl apply -f reader.yaml")
+	t.run("kubectl wait --for=condition=Ready --timeout=20s accesstoken/reader")
+	secret, _ := t.quiet(`kubectl get secret reader -o go-template='{{.data.token | base64decode}}'`)
+	t.sawToken(secret)
+	who := t.until(presenting+" auth whoami", func(output string) bool { return strings.Contains(output, "accesstoken:ci:reader") })
+	t.expect(strings.Contains(who, "accesstokens:ci"), "the token is its own principal, in the group of its namespace")
+	t.run(presenting + " get configmaps -o name")
+}
+
+func (t *tour) exceedScopes() {
+	t.run("kubectl create rolebinding reader-edits --clusterrole=edit --user=accesstoken:ci:reader")
+	t.run("kubectl auth can-i create configmaps --as=accesstoken:ci:reader")
+	t.refused(presenting+" create configmap mine", "scope")
+	t.refused(presenting+" get secrets", "forbidden")
 }
 
 func (t *tour) widenScopes() {
@@ -107,6 +136,14 @@ func (t *tour) revoke() {
 	t.until("kubectl get secret deploy-shop", func(output string) bool { return strings.Contains(output, "NotFound") })
 	records := t.until("kubectl get tokenrecords", func(output string) bool { return strings.Contains(output, "Revoked") })
 	t.expect(strings.Contains(records, t.last()), "the Secret is gone, and the record says since when the token is refused")
+	token, _ := t.quiet("kubectl get secret reader -o go-template='{{.data.token | base64decode}}'")
+	if err := os.WriteFile(filepath.Join(t.folder, "stolen"), []byte(token), 0o600); err != nil {
+		t.fail("keep a token: %v", err)
+	}
+	t.run(`kubectl patch accesstoken reader --type=merge -p '{"spec":{"state":"Revoked"}}'`)
+	refused := t.until(`kubectl --kubeconfig=nobody.kubeconfig --token="$(cat stolen)" get configmaps`,
+		func(output string) bool { return strings.Contains(output, "Unauthorized") })
+	t.expect(strings.Contains(refused, "Unauthorized"), "the verifier refused it within a second; kube-apiserver keeps what it was told for 10 s")
 }
 
 func (t *tour) expire() {
@@ -144,7 +181,7 @@ func (t *tour) searchForTokens() {
 	}
 	found := t.run(fmt.Sprintf(`cd %s && grep -rlE 'kat_[a-z2-7]{16}_[0-9A-Za-z]{49}' logs audit.log events.yaml || echo none`, t.state))
 	t.expect(strings.TrimSpace(found) == "none", "the manager's log, the API server's audit log and the events hold no token")
-	t.expect(len(t.tokens) == 4 && t.encodedTokens() == "", "nor any of the %d tokens of this tour in base64", len(t.tokens))
+	t.expect(len(t.tokens) == 5 && t.encodedTokens() == "", "nor any of the %d tokens of this tour in base64", len(t.tokens))
 }
 
 // encodedTokens names the first file that holds a token of the tour in base64.

@@ -19,9 +19,10 @@ Up. In another terminal:
   kubectl get accesstokens -A -o wide
   kubectl explain accesstoken.spec
 
-Logs   %s
-Audit  %s
-Metrics  %s
+Logs      %s
+Audit     %s
+Metrics   %s
+Verifier  %s, certificate authority %s
 
 Ctrl-C stops it; objects and ports are kept in %s.
 `
@@ -43,7 +44,8 @@ func up(ctx context.Context) error {
 	}
 	fmt.Printf(howTo,
 		c.controlPlane.Kubeconfig(), filepath.Dir(c.controlPlane.KubectlPath()), filepath.Join(root, "config", "samples"),
-		filepath.Join(dir, "logs"), c.controlPlane.AuditLog(), c.operator.MetricsURL(), dir)
+		filepath.Join(dir, "logs"), c.controlPlane.AuditLog(), c.operator.MetricsURL(),
+		c.verifier.URL(), filepath.Join(dir, "pki", "ca.crt"), dir)
 	err = c.wait(ctx)
 	fmt.Println("\nstopping")
 	return errors.Join(err, c.stop())
