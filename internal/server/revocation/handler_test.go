@@ -1,0 +1,490 @@
+package revocation_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	clocktesting "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/server/revocation"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
+)
+
+const (
+	patience = 20 * time.Second
+	often    = 50 * time.Millisecond
+)
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(testenv.Run(m))
+}
+
+// world is a namespace with records in it, and an endpoint that has seen them,
+// with the rights that it needs and no more. It sees a change when a test says so.
+type world struct {
+	*testing.T
+	admin     client.Client
+	namespace string
+	clock     *clocktesting.FakePassiveClock
+	decider   *verify.Decider
+	store     *store.Store
+	options   revocation.Options
+	requests  atomic.Int64              // to the API server
+	before    func(r *http.Request)     // is called before each of them; may be nil
+	fail      func(*http.Request) error // may be nil
+	revoked   atomic.Int64
+	log       bytes.Buffer
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{T: t, admin: newClient(t, testenv.Config(t)), namespace: testenv.Namespace(t)}
+	at := &corev1.Namespace{}
+	w.must(w.admin.Get(t.Context(), client.ObjectKey{Name: w.namespace}, at))
+	w.clock = clocktesting.NewFakePassiveClock(at.CreationTimestamp.Time)
+	w.decider, w.store = sealed.Decider(w.clock)
+	w.options = revocation.Options{
+		Verifier: w.decider, Client: w.client(), Clock: w.clock, Settle: time.Millisecond,
+		Revoked: func(*verify.Token, *http.Request) { w.revoked.Add(1) },
+		Log:     funcr.New(func(_, line string) { w.log.WriteString(line + "\n") }, funcr.Options{}),
+	}
+	return w
+}
+
+func newClient(t *testing.T, config *rest.Config) client.Client {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// client is that of an account with the rights that Options.Client names.
+func (w *world) client() client.Client {
+	w.Helper()
+	name := w.namespace + "-verifier"
+	w.must(w.admin.Create(w.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "verifier"}}))
+	w.must(w.admin.Create(w.Context(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{v1alpha1.Group}, Resources: []string{"tokenrecords"}, Verbs: []string{"get", v1alpha1.VerbIssue}},
+		{APIGroups: []string{v1alpha1.Group}, Resources: []string{"tokenrecords/status"}, Verbs: []string{"patch"}},
+	}}))
+	w.must(w.admin.Create(w.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: w.namespace, Name: "verifier"}},
+	}))
+	config, err := testenv.ControlPlane(w).ServiceAccountConfig(w.Context(), w.namespace, "verifier")
+	w.must(err)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			w.requests.Add(1)
+			if w.before != nil {
+				w.before(r)
+			}
+			if w.fail != nil {
+				if err := w.fail(r); err != nil {
+					return nil, err
+				}
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	ours := newClient(w.T, config)
+	w.must(wait.PollUntilContextTimeout(w.Context(), often, patience, true, func(ctx context.Context) (bool, error) {
+		err := ours.Get(ctx, client.ObjectKey{Namespace: w.namespace, Name: token.DeclaredID("none", 1)}, &v1alpha1.TokenRecord{})
+		return client.IgnoreNotFound(err) == nil, nil // RBAC takes a moment
+	}))
+	return ours
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// issue makes an AccessToken and a token of it with a record, and shows them to
+// the endpoint.
+func (w *world) issue(name string, changes ...func(*v1alpha1.TokenRecord)) (text string, rec *v1alpha1.TokenRecord) {
+	w.Helper()
+	owner := &v1alpha1.AccessToken{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
+	w.must(w.admin.Create(w.Context(), owner))
+	text, rec = sealed.Token(w, w.namespace, name, string(owner.UID), w.clock.Now(), changes...)
+	rec.ResourceVersion, rec.CreationTimestamp = "", metav1.Time{}
+	rec.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "AccessToken", Name: name, UID: owner.UID}}
+	w.must(w.admin.Create(w.Context(), rec))
+	w.store.PutNamespace(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
+	w.store.PutOwner(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, UID: types.UID(rec.Spec.AccessTokenUID)}})
+	w.store.PutRecord(rec.DeepCopy())
+	return text, rec
+}
+
+// change writes the status of a record, unseen by the endpoint.
+func (w *world) change(rec *v1alpha1.TokenRecord, change func(*v1alpha1.TokenRecordStatus)) {
+	w.Helper()
+	live := w.read(rec)
+	change(&live.Status)
+	w.must(w.admin.Status().Update(context.WithoutCancel(w.Context()), live))
+}
+
+func (w *world) read(rec *v1alpha1.TokenRecord) *v1alpha1.TokenRecord {
+	w.Helper()
+	live := &v1alpha1.TokenRecord{}
+	w.must(w.admin.Get(context.WithoutCancel(w.Context()), client.ObjectKeyFromObject(rec), live))
+	return live
+}
+
+func (w *world) see(rec *v1alpha1.TokenRecord) { w.store.PutRecord(w.read(rec)) }
+
+func (w *world) revoke(presented string, extra ...string) *httptest.ResponseRecorder {
+	w.Helper()
+	handler, err := revocation.New(w.options)
+	w.must(err)
+	form := url.Values{"token": {presented}}
+	for i := 0; i < len(extra); i += 2 {
+		form.Set(extra[i], extra[i+1])
+	}
+	r := httptest.NewRequestWithContext(w.Context(), http.MethodPost, "/revoke", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, r)
+	if answer := recorder.Body.String(); strings.Contains(answer, presented) || strings.Contains(w.log.String(), presented) {
+		w.Errorf("the token is in the answer or the log: %s\n%s", answer, w.log.String())
+	}
+	return recorder
+}
+
+// succeeds wants the one answer of success.
+func (w *world) succeeds(recorder *httptest.ResponseRecorder) {
+	w.Helper()
+	if recorder.Code != http.StatusOK || recorder.Body.Len() != 0 || recorder.Header().Get("Cache-Control") != "no-store" {
+		w.Errorf("answer: %d %v %s", recorder.Code, recorder.Header(), recorder.Body)
+	}
+}
+
+// ended wants the record's end, and by whom.
+func (w *world) ended(rec *v1alpha1.TokenRecord, reason v1alpha1.EndReason) {
+	w.Helper()
+	status := w.read(rec).Status
+	if status.RevokedAt == "" || status.Reason != reason {
+		w.Errorf("status = %+v, want it revoked with the reason %s", status, reason)
+	}
+}
+
+func TestTheHolderRevokesATokenWhateverItIsFor(t *testing.T) {
+	w := newWorld(t)
+	for name, change := range map[string]func(*v1alpha1.TokenRecord){
+		"plain":     func(*v1alpha1.TokenRecord) {},
+		"elsewhere": func(rec *v1alpha1.TokenRecord) { rec.Spec.Audiences = []string{"kubernetes"} },
+		"networked": func(rec *v1alpha1.TokenRecord) { rec.Spec.AllowedCIDRs = []v1alpha1.CIDR{"192.0.2.0/24"} },
+		"scoped":    func(rec *v1alpha1.TokenRecord) { rec.Spec.Scopes = []string{"read"} },
+	} {
+		text, rec := w.issue(name, change)
+		before := w.requests.Load()
+		w.clock.SetTime(w.clock.Now().Add(time.Minute))
+		w.succeeds(w.revoke(text, "token_type_hint", "refresh_token", "client_id", "me"))
+		w.ended(rec, v1alpha1.EndReasonRevokedByHolder)
+		if live := w.read(rec); live.Status.RevokedAt != v1alpha1.NewTimestamp(w.clock.Now()) || w.requests.Load() != before+1 {
+			t.Errorf("%s: revokedAt = %s after %d requests, want now after one", name, live.Status.RevokedAt, w.requests.Load()-before)
+		}
+	}
+	if w.revoked.Load() != 4 {
+		t.Errorf("Revoked was told %d times, want 4", w.revoked.Load())
+	}
+}
+
+// TestSuccessIsThereOnceThisVerifierRefuses has the watch bring the end a little
+// later.
+func TestSuccessIsThereOnceThisVerifierRefuses(t *testing.T) {
+	w := newWorld(t)
+	text, rec := w.issue("plain")
+	looks := 0
+	w.options.Settle = patience
+	w.options.Verifier = verify.Func(func(ctx context.Context, request verify.Request) (verify.Verdict, error) {
+		if w.revoked.Load() > 0 {
+			if looks++; looks == 3 {
+				w.see(rec)
+			}
+		}
+		return w.decider.Verify(ctx, request)
+	})
+	w.succeeds(w.revoke(text))
+	verdict, err := w.decider.Verify(t.Context(), verify.Request{Token: text, Audiences: []string{sealed.DefaultAudience}})
+	if err != nil || verdict.Reason != verify.ReasonRevoked || looks != 3 {
+		t.Errorf("after the answer: %+v, %v, after %d looks", verdict, err, looks)
+	}
+}
+
+func TestATokenIsRevokedOnce(t *testing.T) {
+	w := newWorld(t)
+	text, rec := w.issue("plain")
+	w.succeeds(w.revoke(text))
+	first := w.read(rec)
+
+	w.clock.SetTime(w.clock.Now().Add(time.Minute))
+	w.succeeds(w.revoke(text)) // the verifier has not seen it yet
+	w.see(rec)
+	before := w.requests.Load()
+	w.succeeds(w.revoke(text))
+	if last := w.read(rec); last.ResourceVersion != first.ResourceVersion || w.requests.Load() != before || w.revoked.Load() != 1 {
+		t.Errorf("written again: %+v, %d requests", last.Status, w.requests.Load()-before)
+	}
+}
+
+func TestWhatProvesNothingGetsTheSameAnswerAndIsNotLookedUp(t *testing.T) {
+	w := newWorld(t)
+	text, rec := w.issue("plain")
+	wrong, err := token.Generate(rec.Name, rand.Reader)
+	w.must(err)
+	unknown, err := token.Generate(token.DeclaredID("nobody", 1), rand.Reader)
+	w.must(err)
+	before := w.requests.Load()
+	for name, presented := range map[string]string{
+		"wrong": wrong.Reveal(), "unknown": unknown.Reveal(), "mistyped": text[:len(text)-1] + "~", "malformed": "a", "a JWT": "a.b.c",
+	} {
+		w.succeeds(w.revoke(presented))
+		if w.requests.Load() != before {
+			t.Errorf("%s: the API server was asked", name)
+		}
+	}
+	if live := w.read(rec); live.ResourceVersion != rec.ResourceVersion || w.revoked.Load() != 0 {
+		t.Errorf("the record was written: %+v", live.Status)
+	}
+}
+
+func TestATokenThatEndedKeepsItsReason(t *testing.T) {
+	w := newWorld(t)
+	suspended, first := w.issue("suspended")
+	w.change(first, func(status *v1alpha1.TokenRecordStatus) {
+		status.RevokedAt, status.Reason = v1alpha1.NewTimestamp(w.clock.Now()), v1alpha1.EndReasonSuspended
+	})
+	w.succeeds(w.revoke(suspended)) // unseen: by a conflict
+	w.see(first)
+	w.succeeds(w.revoke(suspended))
+	w.ended(first, v1alpha1.EndReasonSuspended)
+
+	superseded, second := w.issue("superseded")
+	w.change(second, func(status *v1alpha1.TokenRecordStatus) {
+		status.ExpiresAt, status.Reason = v1alpha1.NewTimestamp(w.clock.Now()), v1alpha1.EndReasonSuperseded
+	})
+	w.succeeds(w.revoke(superseded))
+	w.see(second)
+	w.succeeds(w.revoke(superseded))
+	if status := w.read(second).Status; status.RevokedAt != "" || status.Reason != v1alpha1.EndReasonSuperseded {
+		t.Errorf("status = %+v", status)
+	}
+
+	// Taken for revoked, a token at the end of its age would be replaced.
+	aged, third := w.issue("aged", sealed.Aging(time.Hour))
+	w.clock.SetTime(w.clock.Now().Add(2 * time.Hour))
+	w.succeeds(w.revoke(aged))
+	if status := w.read(third).Status; status.RevokedAt != "" || status.Reason != "" {
+		t.Errorf("status = %+v", status)
+	}
+}
+
+// TestATokenThatWasUsedElsewhereIsRevoked has this verifier not know of a use
+// that another one wrote.
+func TestATokenThatWasUsedElsewhereIsRevoked(t *testing.T) {
+	w := newWorld(t)
+	text, rec := w.issue("sliding", sealed.Sliding(time.Hour, 24*time.Hour))
+	w.clock.SetTime(w.clock.Now().Add(90 * time.Minute))
+	used := w.clock.Now().Add(-time.Hour + time.Second)
+	w.change(rec, func(status *v1alpha1.TokenRecordStatus) { status.LastUsedAt = v1alpha1.NewTimestamp(used) })
+	w.succeeds(w.revoke(text))
+	w.ended(rec, v1alpha1.EndReasonRevokedByHolder)
+}
+
+func TestAConflictIsSolvedByReadingAgain(t *testing.T) {
+	w := newWorld(t)
+	text, rec := w.issue("contended")
+	// Twice, somebody else writes just before us.
+	patches := 0
+	w.before = func(r *http.Request) {
+		if r.Method != http.MethodPatch {
+			return
+		}
+		if patches++; patches <= 2 {
+			used := v1alpha1.NewTimestamp(w.clock.Now().Add(time.Duration(patches) * time.Second))
+			w.change(rec, func(status *v1alpha1.TokenRecordStatus) { status.LastUsedAt = used })
+		}
+	}
+	w.succeeds(w.revoke(text))
+	w.ended(rec, v1alpha1.EndReasonRevokedByHolder)
+	if live := w.read(rec); patches != 3 || live.Status.LastUsedAt == "" {
+		t.Errorf("%d patches, status %+v", patches, live.Status)
+	}
+}
+
+func TestOneWhoAlwaysLosesSaysSo(t *testing.T) {
+	w := newWorld(t)
+	text, rec := w.issue("contended")
+	w.options.Deadline = 500 * time.Millisecond
+	second := 0
+	w.before = func(r *http.Request) {
+		if r.Method == http.MethodPatch {
+			second++
+			w.change(rec, func(status *v1alpha1.TokenRecordStatus) {
+				status.LastUsedAt = v1alpha1.NewTimestamp(w.clock.Now().Add(time.Duration(second) * time.Second))
+			})
+		}
+	}
+	w.unavailable(w.revoke(text))
+	if w.read(rec).Status.RevokedAt != "" || w.revoked.Load() != 0 || second < 2 {
+		t.Errorf("after %d tries: revoked", second)
+	}
+}
+
+func TestTwoRevocationsAtOnceBothSucceedAndOneWrites(t *testing.T) {
+	w := newWorld(t)
+	text, rec := w.issue("plain")
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() { w.succeeds(w.revoke(text)) })
+	}
+	group.Wait()
+	w.ended(rec, v1alpha1.EndReasonRevokedByHolder)
+	if w.revoked.Load() != 1 {
+		t.Errorf("%d of them wrote, want 1", w.revoked.Load())
+	}
+}
+
+func TestADeletedRecordIsAnEnd(t *testing.T) {
+	w := newWorld(t)
+	text, rec := w.issue("plain")
+	w.must(w.admin.Delete(t.Context(), rec))
+	w.succeeds(w.revoke(text))
+	if w.revoked.Load() != 0 {
+		t.Error("Revoked was told of a record that is not there")
+	}
+}
+
+func (w *world) unavailable(recorder *httptest.ResponseRecorder) {
+	w.Helper()
+	if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" || recorder.Header().Get("Cache-Control") != "no-store" {
+		w.Errorf("answer: %d %v %s, want 503", recorder.Code, recorder.Header(), recorder.Body)
+	}
+}
+
+func TestWhatCouldNotBeDoneIsNoSuccess(t *testing.T) {
+	w := newWorld(t)
+	text, rec := w.issue("plain")
+	w.fail = func(*http.Request) error { return errors.New("the API server is away, said of " + text) }
+	w.unavailable(w.revoke(text))
+	if !strings.Contains(w.log.String(), rec.Name) || !strings.Contains(w.log.String(), "the API server is away") {
+		t.Errorf("log: %s", w.log.String())
+	}
+	w.fail = nil
+	for _, cause := range []error{verify.ErrNotReady, verify.ErrStale} {
+		w.decider.Fresh = func(time.Time) error { return cause }
+		w.unavailable(w.revoke(text))
+		w.unavailable(w.revoke("malformed")) // as little is known of it
+	}
+	if w.read(rec).Status.RevokedAt != "" {
+		t.Error("it was revoked")
+	}
+	w.decider.Fresh = func(time.Time) error { return nil }
+	w.succeeds(w.revoke(text)) // again, as the client was told
+	w.ended(rec, v1alpha1.EndReasonRevokedByHolder)
+}
+
+func TestAClientThatLeavesStopsNothing(t *testing.T) {
+	w := newWorld(t)
+	text, rec := w.issue("plain")
+	handler, err := revocation.New(w.options)
+	w.must(err)
+	ctx, leave := context.WithCancel(t.Context())
+	w.before = func(*http.Request) { leave() }
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/revoke", strings.NewReader("token="+text))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	handler.ServeHTTP(httptest.NewRecorder(), r)
+	w.ended(rec, v1alpha1.EndReasonRevokedByHolder)
+}
+
+func TestRequestsThatAreNoneOfRFC7009AreRefused(t *testing.T) {
+	w := newWorld(t)
+	text, rec := w.issue("plain")
+	handler, err := revocation.New(w.options)
+	w.must(err)
+	const form = "application/x-www-form-urlencoded"
+	for name, test := range map[string]struct {
+		method, target, contentType, body string
+		status                            int
+	}{
+		"GET":             {http.MethodGet, "/revoke?token=" + text, "", "", 405},
+		"a query":         {http.MethodPost, "/revoke?token=" + text, form, "", 400},
+		"both":            {http.MethodPost, "/revoke?token=" + text, form, "token=" + text, 400},
+		"no token":        {http.MethodPost, "/revoke", form, "", 400},
+		"an empty token":  {http.MethodPost, "/revoke", form, "token=", 400},
+		"two tokens":      {http.MethodPost, "/revoke", form, "token=" + text + "&token=a", 400},
+		"JSON":            {http.MethodPost, "/revoke", "application/json", `{"token":"` + text + `"}`, 415},
+		"a huge form":     {http.MethodPost, "/revoke", form, "token=" + text + "&x=" + strings.Repeat("a", 1<<20), 413},
+		"JSONP (2.3)":     {http.MethodPost, "/revoke?callback=f", form, "token=" + text, 400},
+		"DELETE":          {http.MethodDelete, "/revoke", form, "token=" + text, 405},
+		"another charset": {http.MethodPost, "/revoke", form + "; charset=utf-16", "token=" + text, 415},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), test.method, test.target, strings.NewReader(test.body))
+		r.Header.Set("Content-Type", test.contentType)
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, r)
+		if recorder.Code != test.status || strings.Contains(recorder.Body.String(), text) || !strings.HasPrefix(recorder.Body.String(), `{"error":"invalid_request"`) {
+			t.Errorf("%s: %d %s, want %d", name, recorder.Code, recorder.Body, test.status)
+		}
+	}
+	if live := w.read(rec); live.Status.RevokedAt != "" {
+		t.Error("it was revoked")
+	}
+}
+
+func TestOptionsThatLackSomethingAreRefused(t *testing.T) {
+	w := newWorld(t)
+	for _, change := range []func(*revocation.Options){
+		func(o *revocation.Options) { o.Verifier = nil },
+		func(o *revocation.Options) { o.Client = nil },
+	} {
+		options := w.options
+		change(&options)
+		if _, err := revocation.New(options); err == nil {
+			t.Error("New takes them")
+		}
+	}
+}
