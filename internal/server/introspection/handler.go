@@ -13,6 +13,9 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
+// Path is where the endpoint is served.
+const Path = "/introspect"
+
 // Options are what the endpoint is made of.
 type Options struct {
 	// Verifier decides, once for each question. Required.

@@ -22,6 +22,9 @@ import (
 )
 
 const (
+	// Path is where the endpoint is served.
+	Path = "/revoke"
+
 	// DefaultDeadline is how long it is tried to write.
 	DefaultDeadline = 10 * time.Second
 
