@@ -17,7 +17,8 @@ const (
 	ConditionStalled = "Stalled"
 
 	// ConditionExpiring is True when the token ends within 30, 7 or 1 days and
-	// nothing will replace it before. Absent otherwise.
+	// nothing will replace it before, and when its schedule leaves a gap in which
+	// there is none. Absent otherwise.
 	ConditionExpiring = "Expiring"
 )
 
@@ -32,6 +33,9 @@ const (
 	ReasonExpired = "Expired"
 	// ReasonExpiring: the token ends soon.
 	ReasonExpiring = "Expiring"
+	// ReasonScheduleSparse: the token ends before the next time of
+	// spec.rotation.schedule.
+	ReasonScheduleSparse = "ScheduleSparse"
 	// ReasonSuspended: spec.state is Suspended, the token was taken back.
 	ReasonSuspended = "Suspended"
 	// ReasonRevoked: spec.state is Revoked, the token was taken back.

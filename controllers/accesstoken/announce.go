@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
@@ -97,6 +98,9 @@ func (p *pass) noteTransition(before, after v1alpha1.AccessTokenStatus) {
 	if is != nil && (was == nil || was.Reason != is.Reason) {
 		p.noteReason(is.Reason, is.Message, after)
 	}
+	if sparse := sparseSchedule(after); sparse != nil && sparseSchedule(before) == nil {
+		p.happened(happening{eventType: corev1.EventTypeWarning, reason: sparse.Reason, action: "Notify", note: sparse.Message})
+	}
 	if after.ExpiryNotice != "" && (after.ExpiryNotice != before.ExpiryNotice || after.TokenID != before.TokenID) {
 		p.happened(happening{
 			eventType: corev1.EventTypeWarning, reason: v1alpha1.ReasonExpiring, action: "Notify",
@@ -106,11 +110,24 @@ func (p *pass) noteTransition(before, after v1alpha1.AccessTokenStatus) {
 	}
 }
 
+// sparseSchedule is the condition that tells of a gap in a schedule; nil without.
+func sparseSchedule(status v1alpha1.AccessTokenStatus) *metav1.Condition {
+	condition := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionExpiring)
+	if condition == nil || condition.Reason != v1alpha1.ReasonScheduleSparse {
+		return nil
+	}
+	return condition
+}
+
 func (p *pass) noteReason(reason, message string, after v1alpha1.AccessTokenStatus) {
 	switch reason {
 	case v1alpha1.ReasonExpired:
+		eventType := corev1.EventTypeNormal
+		if meta.IsStatusConditionTrue(after.Conditions, v1alpha1.ConditionStalled) {
+			eventType = corev1.EventTypeWarning // nothing follows
+		}
 		p.happened(happening{
-			eventType: corev1.EventTypeNormal, reason: reason, action: "Expire", note: message,
+			eventType: eventType, reason: reason, action: "Expire", note: message,
 			count: func(r *Reconciler) { r.Metrics.Ended(v1alpha1.ReasonExpired) },
 		})
 	case v1alpha1.ReasonWriteFailed:

@@ -62,6 +62,7 @@ func withdrawnFor(reason string) func(context.Context, *world) {
 		Expect(valid).NotTo(BeNil())
 		Expect(valid.Reason).To(Equal(reason))
 		Expect(at.Status.EndedAt).NotTo(BeEmpty())
+		Expect(at.Status.ExpiresAt == "").To(Equal(reason != v1alpha1.ReasonExpired), "what was taken back expires no more")
 		Expect(secretsOf(ctx, w.namespace)).To(BeEmpty())
 		for _, r := range w.records(ctx) {
 			Expect(w.good(&r)).NotTo(Succeed())

@@ -6,6 +6,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 )
@@ -147,6 +148,29 @@ var _ = Describe("Rotation", func() {
 		p.restWithin(ctx, time.Hour)
 		Expect(w.token(ctx).Status.Revision).To(BeEquivalentTo(2))
 		Expect(w.token(ctx).Status.NextRotationAt).To(BeEquivalentTo("2026-12-02T01:00:00Z"))
+	})
+
+	It("by a schedule that comes after the end says so from the start", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.clock.SetTime(time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC))
+		w.declare(ctx, v1alpha1.AccessTokenSpec{MaxAge: "1h", Rotation: &v1alpha1.Rotation{Schedule: "@monthly"}})
+		p := w.start(0)
+		p.restWithin(ctx, 0)
+		delivers(ctx, w)
+		w.shows(ctx, v1alpha1.ConditionExpiring, metav1.ConditionTrue, v1alpha1.ReasonScheduleSparse, "2026-11-24T10:00:00Z", "2026-12-01T00:00:00Z")
+		Expect(w.happened(v1alpha1.ReasonScheduleSparse)).To(HaveLen(1))
+
+		By("being gone when there is none any more")
+		p.restWithin(ctx, time.Hour)
+		w.lacks(ctx, v1alpha1.ConditionExpiring)
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonExpired, "2026-12-01T00:00:00Z")
+		w.lacks(ctx, v1alpha1.ConditionStalled)
+
+		By("not being said of a schedule that comes before")
+		w.edit(ctx, func(at *v1alpha1.AccessToken) { at.Spec.Rotation.Schedule = "*/30 * * * *" })
+		p.restWithin(ctx, 0)
+		delivers(ctx, w)
+		w.lacks(ctx, v1alpha1.ConditionExpiring)
 	})
 
 	It("a third time within the overlap ends the oldest at once", func(ctx context.Context) {

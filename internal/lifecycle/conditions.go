@@ -37,9 +37,12 @@ func (s State) conditions(status v1alpha1.AccessTokenStatus) []metav1.Condition 
 	} else {
 		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionStalled)
 	}
-	if status.ExpiryNotice != "" {
+	switch message, sparse := s.sparseSchedule(status); {
+	case sparse:
+		set(v1alpha1.ConditionExpiring, metav1.ConditionTrue, v1alpha1.ReasonScheduleSparse, message)
+	case status.ExpiryNotice != "":
 		set(v1alpha1.ConditionExpiring, metav1.ConditionTrue, v1alpha1.ReasonExpiring, ExpiringMessage(status))
-	} else {
+	default:
 		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionExpiring)
 	}
 	slices.SortFunc(conditions, func(a, b metav1.Condition) int { return strings.Compare(a.Type, b.Type) })
@@ -49,8 +52,24 @@ func (s State) conditions(status v1alpha1.AccessTokenStatus) []metav1.Condition 
 // ExpiringMessage tells whoever reads it what ends when, and what to do. It
 // does not change from pass to pass.
 func ExpiringMessage(status v1alpha1.AccessTokenStatus) string {
-	return fmt.Sprintf("token %s expires at %s, less than %s ahead, and no rotation comes before: set spec.rotation, or request a new token with the annotation %s",
+	return fmt.Sprintf("token %s expires at %s, less than %s ahead, and no rotation comes before: set spec.rotation.interval, or request a new token with the annotation %s",
 		status.TokenID, status.ExpiresAt, status.ExpiryNotice, v1alpha1.AnnotationRotateRequestedAt)
+}
+
+// sparseSchedule says that the token ends before the next time of its schedule,
+// so that there will be none for a while.
+func (s State) sparseSchedule(status v1alpha1.AccessTokenStatus) (message string, sparse bool) {
+	current, found := s.current()
+	if !found || !current.verifies(s.Now) {
+		return "", false
+	}
+	end, ends := current.end(s.Now)
+	cause, due, rotates := s.rotation()
+	if !ends || !rotates || cause != CauseSchedule || due.Before(end) || status.NextRotationAt == "" {
+		return "", false
+	}
+	return fmt.Sprintf("token %s expires at %s, before spec.rotation.schedule next comes at %s, and there is none in between: lengthen spec.maxAge, or let the schedule come more often",
+		status.TokenID, status.ExpiresAt, status.NextRotationAt), true
 }
 
 func (s State) verdict(status v1alpha1.AccessTokenStatus) verdict {
@@ -93,7 +112,7 @@ func (s State) expiredVerdict(end v1alpha1.Timestamp, status v1alpha1.AccessToke
 		return verdict{metav1.ConditionFalse, v1alpha1.ReasonExpired, message + "; the next one is issued at " + string(status.NextRotationAt), false}
 	}
 	return verdict{metav1.ConditionFalse, v1alpha1.ReasonExpired,
-		message + ": request a new one with the annotation " + v1alpha1.AnnotationRotateRequestedAt + ", or set spec.rotation, or delete this AccessToken", true}
+		message + ": request a new one with the annotation " + v1alpha1.AnnotationRotateRequestedAt + ", or set spec.rotation.interval, or delete this AccessToken", true}
 }
 
 func conflictMessage(secret Secret) string {
@@ -115,7 +134,7 @@ func (s State) contestedMessage() string {
 	if len(s.Repairs.Writers) > 0 {
 		others = strings.Join(s.Repairs.Writers, ", ")
 	}
-	return fmt.Sprintf("Secret %s keeps being changed or deleted by %s: stop that writer, or choose another spec.secret.name", s.Template.Name, others)
+	return fmt.Sprintf("Secret %s keeps being changed or deleted by %s, and is repaired ever more slowly, every 10 minutes at last: stop that writer, or choose another spec.secret.name", s.Template.Name, others)
 }
 
 // validity is the Valid condition: is there a token that verifies?

@@ -144,14 +144,26 @@ func (s State) rotation() (Cause, time.Time, bool) {
 	if !ok {
 		return "", time.Time{}, false
 	}
+	end, ends := s.currentEnd()
+	if cause == schedule.Interval && end.After(issuedAt) && !due.Before(end) {
+		// maxAge and interval were lengthened, which this token does not live to
+		// see: it is replaced in its own time.
+		due = issuedAt.Add(end.Sub(issuedAt) / 3 * 2)
+	}
 	if cause != schedule.Requested {
-		end, ends := time.Time{}, true
-		if current, found := s.current(); found {
-			end, ends = current.end(s.Now)
-		}
 		due = s.Plan.Spread(due, s.StartedAt, end, ends, string(s.Token.UID))
 	}
 	return Cause(cause), due, true
+}
+
+// currentEnd is when the current token ends or ended; the zero time when nothing
+// tells.
+func (s State) currentEnd() (at time.Time, ends bool) {
+	if current, found := s.current(); found {
+		return current.end(s.Now)
+	}
+	at, _ = s.finishedByAge()
+	return at, true
 }
 
 // inFlight says that a record was made so lately that its writer may still

@@ -120,6 +120,12 @@ func TestNext(t *testing.T) {
 			declared(t, weekly).recorded(1, 7*day, 10*day).published(1), "issue 2: Interval"},
 		"A rotation is not done a second early": {
 			declared(t, weekly).recorded(1, 7*day-time.Second, 10*day).published(1), "nothing"},
+		"An interval that the token does not live to see replaces it in its own time": {
+			declared(t, weekly).recorded(1, 4*day, 6*day).published(1), "issue 2: Interval"},
+		"An interval that the token does not live to see is not hurried": {
+			declared(t, weekly).recorded(1, 4*day-time.Second, 6*day).published(1), "nothing"},
+		"An interval that comes after the end brings a new token at once": {
+			declared(t, weekly).recorded(1, 6*day, 5*day).published(1), "issue 2: Interval"},
 		"The token before gets the end of the overlap": {
 			declared(t, weekly).recorded(1, 7*day, 10*day).recorded(2, 0, 10*day).published(1).published(2), "end token-1 in 24h0m0s: Superseded"},
 		"An overlap never outlasts the old token": {

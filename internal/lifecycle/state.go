@@ -320,11 +320,3 @@ func (s State) currentIssuedAt() (time.Time, bool) {
 	at, err := s.Token.Status.IssuedAt.Parse()
 	return at, err == nil
 }
-
-// ageEnd is when a record ends by its age, whether or not it was revoked
-// before.
-func ageEnd(r Record, now time.Time) (time.Time, bool) {
-	unrevoked := *r.Object
-	unrevoked.Status.RevokedAt = ""
-	return Record{Object: &unrevoked}.end(now)
-}

@@ -40,7 +40,7 @@ func (s State) describeCurrent(status *v1alpha1.AccessTokenStatus) {
 	status.TokenID = current.Object.Name
 	status.IssuedAt = current.Object.Spec.IssuedAt
 	status.ExpiresAt = ""
-	if end, ends := ageEnd(current, s.Now); ends {
+	if end, ends := current.end(s.Now); ends && !current.revoked() {
 		status.ExpiresAt = v1alpha1.NewTimestamp(end)
 	}
 }
