@@ -90,7 +90,7 @@ var _ = Describe("AccessToken", func() {
 		Entry("with no network in the list", `{allowedCIDRs: []}`, "spec.allowedCIDRs", "should have at least 1 items"),
 		Entry("with too many networks", `{allowedCIDRs: `+many(33, "10.", ".0.0/16")+`}`, "spec.allowedCIDRs", "must have at most 32 items"),
 		Entry("with one network twice", `{allowedCIDRs: [10.0.0.0/8, 10.0.0.0/8]}`, "spec.allowedCIDRs[1]", "Duplicate value"),
-		Entry("with host bits in a network", `{allowedCIDRs: [10.0.0.1/8]}`, "spec.allowedCIDRs[0]", "must be a network in canonical form, for example 10.0.0.0/8, without host bits"),
+		Entry("with host bits in a network", `{allowedCIDRs: [10.0.0.1/8]}`, "spec.allowedCIDRs[0]", "must be a network in canonical form, for example 10.0.0.0/8 or fd00::/8: without host bits, IPv6 in lower case and shortest form"),
 		Entry("with an address for a network", `{allowedCIDRs: [10.0.0.1]}`, "spec.allowedCIDRs[0]", "must be a network in canonical form"),
 		Entry("with a network in capitals", `{allowedCIDRs: ["2001:DB8::/32"]}`, "spec.allowedCIDRs[0]", "must be a network in canonical form"),
 		Entry("with a network that is not in its shortest form", `{allowedCIDRs: ["2001:db8:0::/48"]}`, "spec.allowedCIDRs[0]", "must be a network in canonical form"),

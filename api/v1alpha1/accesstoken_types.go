@@ -93,11 +93,12 @@ type AccessTokenSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=43
-	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self) && cidr(self) == cidr(self).masked() && string(cidr(self)) == self",message="must be a network in canonical form, for example 10.0.0.0/8, without host bits"
+	// +kubebuilder:validation:items:XValidation:rule="isCIDR(self) && cidr(self) == cidr(self).masked() && string(cidr(self)) == self",message="must be a network in canonical form, for example 10.0.0.0/8 or fd00::/8: without host bits, IPv6 in lower case and shortest form"
 	AllowedCIDRs []CIDR `json:"allowedCIDRs,omitempty"`
 
-	// rotation says when the token is replaced by a new one. Absent means
-	// never: the token lives until its maxAge.
+	// rotation says when the token is replaced by a new one: by interval or by
+	// schedule, which exclude each other, or on request. Absent means never: the
+	// token lives until its maxAge.
 	//
 	// +optional
 	Rotation *Rotation `json:"rotation,omitempty"`
@@ -142,7 +143,7 @@ const (
 )
 
 // Rotation says when a token is replaced. With neither interval nor schedule,
-// only on request.
+// which exclude each other, only on request.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.interval) && has(self.schedule))",message="interval and schedule exclude each other: remove one of them"
 // +kubebuilder:validation:XValidation:rule="!has(self.timeZone) || has(self.schedule)",fieldPath=`.timeZone`,message="belongs to a schedule: add rotation.schedule or remove timeZone"
@@ -150,8 +151,9 @@ const (
 type Rotation struct {
 	// interval replaces the token that long after its issue: a duration from 1m
 	// to 87600h that is shorter than maxAge, or Auto, which is two thirds of
-	// maxAge less up to a tenth of that by the object's UID, so that tokens
-	// declared together do not rotate together. Absent means not by interval.
+	// maxAge, from a maxAge of 10m on at least 5m before the end, less up to a
+	// tenth of that by the object's UID, so that tokens declared together do not
+	// rotate together. Absent means not by interval. Not beside schedule.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
@@ -162,7 +164,7 @@ type Rotation struct {
 	// fields (minute, hour, day of month, month, day of week), such as
 	// "0 3 * * 1" for Mondays at three, or one of @yearly, @annually, @monthly,
 	// @weekly, @daily, @midnight, @hourly. Absent means not by schedule. Times
-	// missed while the operator was away count once.
+	// missed while the operator was away count once. Not beside interval.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
@@ -180,7 +182,8 @@ type Rotation struct {
 	// overlap is how long the replaced token stays good beside the new one,
 	// never past its own end: a duration from 0s to 8760h that is shorter than
 	// interval. Absent means a tenth of maxAge, at most 24h and at least 10m
-	// (24h where maxAge is Never), and never longer than the interval.
+	// (24h where maxAge is Never), or half the interval where that would be as
+	// long as the interval.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=16
@@ -224,8 +227,9 @@ const (
 // +kubebuilder:validation:XValidation:rule="(has(self.format) && self.format in ['DockerConfigJson', 'Netrc']) == has(self.servers)",fieldPath=`.servers`,message="names the hosts that a Netrc or DockerConfigJson is for: required with these formats, and with these only"
 type SecretTemplate struct {
 	// name is the name of the Secret. Absent means the AccessToken's. A changed
-	// name brings a new token in a new Secret; the old Secret is deleted once
-	// the new one is there.
+	// name brings a new token in a new Secret; once that is there, the token is
+	// taken out of the old Secret, which is deleted unless somebody else keeps
+	// something in it.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
@@ -295,7 +299,7 @@ type AccessTokenStatus struct {
 	IssuedAt Timestamp `json:"issuedAt,omitempty"`
 
 	// expiresAt is when the token issued last ends or ended by age. Absent for
-	// a token that does not expire, and until one was issued.
+	// a token that does not expire or was taken back, and until one was issued.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=27
@@ -420,6 +424,8 @@ const (
 // +kubebuilder:printcolumn:name="ROTATES",type=string,JSONPath=`.status.nextRotationAt`
 // +kubebuilder:printcolumn:name="LAST USED",type=date,JSONPath=`.status.lastUsedAt`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="VALID",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Valid")].status`
+// +kubebuilder:printcolumn:name="MAX AGE",type=string,priority=1,JSONPath=`.status.maxAge.value`
 // +kubebuilder:printcolumn:name="TOKEN-ID",type=string,priority=1,JSONPath=`.status.tokenID`
 // +kubebuilder:printcolumn:name="SECRET",type=string,priority=1,JSONPath=`.status.secretName`
 // +kubebuilder:printcolumn:name="DESCRIPTION",type=string,priority=1,JSONPath=`.spec.description`

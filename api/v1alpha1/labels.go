@@ -37,7 +37,7 @@ const (
 	// it, written and guarded by admission policy.
 	AnnotationCreatedBy = Group + "/created-by"
 
-	// AnnotationCreatedByUID on an AccessToken is that user's UID, empty where
+	// AnnotationCreatedByUID on an AccessToken is that user's UID, absent where
 	// the authenticator gives none.
 	AnnotationCreatedByUID = Group + "/created-by-uid"
 )

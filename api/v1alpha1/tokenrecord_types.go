@@ -291,13 +291,14 @@ const (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:path=tokenrecords,singular=tokenrecord,scope=Namespaced
+// +kubebuilder:resource:path=tokenrecords,singular=tokenrecord,shortName=atr,scope=Namespaced
 // +kubebuilder:selectablefield:JSONPath=`.spec.origin`
 // +kubebuilder:selectablefield:JSONPath=`.spec.accessTokenUID`
 // +kubebuilder:printcolumn:name="ACCESSTOKEN",type=string,JSONPath=`.spec.accessTokenName`
 // +kubebuilder:printcolumn:name="REVISION",type=integer,JSONPath=`.spec.revision`
 // +kubebuilder:printcolumn:name="ISSUED",type=string,JSONPath=`.spec.issuedAt`
 // +kubebuilder:printcolumn:name="NOT AFTER",type=string,JSONPath=`.spec.notAfter`
+// +kubebuilder:printcolumn:name="AGE CAP",type=integer,description="a lower maximum age than the one it was issued with, in seconds",JSONPath=`.status.maxAgeSeconds`
 // +kubebuilder:printcolumn:name="ENDS EARLIER",type=string,JSONPath=`.status.expiresAt`
 // +kubebuilder:printcolumn:name="REVOKED",type=string,JSONPath=`.status.revokedAt`
 // +kubebuilder:printcolumn:name="REASON",type=string,JSONPath=`.status.reason`

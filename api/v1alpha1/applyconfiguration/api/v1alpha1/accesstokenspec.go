@@ -51,8 +51,9 @@ type AccessTokenSpecApplyConfiguration struct {
 	// 32. Absent means from anywhere. Where a protocol cannot see the client's
 	// address, a token with allowedCIDRs is refused. Fixed at creation.
 	AllowedCIDRs []apiv1alpha1.CIDR `json:"allowedCIDRs,omitempty"`
-	// rotation says when the token is replaced by a new one. Absent means
-	// never: the token lives until its maxAge.
+	// rotation says when the token is replaced by a new one: by interval or by
+	// schedule, which exclude each other, or on request. Absent means never: the
+	// token lives until its maxAge.
 	Rotation *RotationApplyConfiguration `json:"rotation,omitempty"`
 	// secret says how the token is delivered. Absent means an Opaque Secret of
 	// the AccessToken's name.

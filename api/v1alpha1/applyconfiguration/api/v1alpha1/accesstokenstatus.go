@@ -30,7 +30,7 @@ type AccessTokenStatusApplyConfiguration struct {
 	// issuedAt is when the token issued last was issued. Absent until one was.
 	IssuedAt *apiv1alpha1.Timestamp `json:"issuedAt,omitempty"`
 	// expiresAt is when the token issued last ends or ended by age. Absent for
-	// a token that does not expire, and until one was issued.
+	// a token that does not expire or was taken back, and until one was issued.
 	ExpiresAt *apiv1alpha1.Timestamp `json:"expiresAt,omitempty"`
 	// endedAt is when the token ended, and no other replaced it. Absent while
 	// there is a token that verifies.

@@ -10,18 +10,19 @@ import (
 // with apply.
 //
 // Rotation says when a token is replaced. With neither interval nor schedule,
-// only on request.
+// which exclude each other, only on request.
 type RotationApplyConfiguration struct {
 	// interval replaces the token that long after its issue: a duration from 1m
 	// to 87600h that is shorter than maxAge, or Auto, which is two thirds of
-	// maxAge less up to a tenth of that by the object's UID, so that tokens
-	// declared together do not rotate together. Absent means not by interval.
+	// maxAge, from a maxAge of 10m on at least 5m before the end, less up to a
+	// tenth of that by the object's UID, so that tokens declared together do not
+	// rotate together. Absent means not by interval. Not beside schedule.
 	Interval *apiv1alpha1.RotationInterval `json:"interval,omitempty"`
 	// schedule replaces the token at the times of a cron expression with five
 	// fields (minute, hour, day of month, month, day of week), such as
 	// "0 3 * * 1" for Mondays at three, or one of @yearly, @annually, @monthly,
 	// @weekly, @daily, @midnight, @hourly. Absent means not by schedule. Times
-	// missed while the operator was away count once.
+	// missed while the operator was away count once. Not beside interval.
 	Schedule *apiv1alpha1.CronSchedule `json:"schedule,omitempty"`
 	// timeZone is the IANA name of the time zone that schedule is read in, such
 	// as Europe/Helsinki. Absent means UTC.
@@ -29,7 +30,8 @@ type RotationApplyConfiguration struct {
 	// overlap is how long the replaced token stays good beside the new one,
 	// never past its own end: a duration from 0s to 8760h that is shorter than
 	// interval. Absent means a tenth of maxAge, at most 24h and at least 10m
-	// (24h where maxAge is Never), and never longer than the interval.
+	// (24h where maxAge is Never), or half the interval where that would be as
+	// long as the interval.
 	Overlap *apiv1alpha1.Duration `json:"overlap,omitempty"`
 	// notIssuedBefore asks for a new token now: one that was issued before this
 	// instant (such as 2026-11-24T09:00:00Z) is replaced, with the ordinary

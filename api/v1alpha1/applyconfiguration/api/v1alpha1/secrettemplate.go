@@ -12,8 +12,9 @@ import (
 // SecretTemplate says how a token is delivered.
 type SecretTemplateApplyConfiguration struct {
 	// name is the name of the Secret. Absent means the AccessToken's. A changed
-	// name brings a new token in a new Secret; the old Secret is deleted once
-	// the new one is there.
+	// name brings a new token in a new Secret; once that is there, the token is
+	// taken out of the old Secret, which is deleted unless somebody else keeps
+	// something in it.
 	Name *string `json:"name,omitempty"`
 	// format is the shape of the Secret. Opaque, the default: key token.
 	// BasicAuth: keys username (the token ID) and password. DockerConfigJson:
