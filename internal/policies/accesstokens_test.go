@@ -48,6 +48,24 @@ var _ = Describe("Who created an AccessToken", func() {
 		Expect(creator(ctx, "applied")).To(Equal("bob/"))
 	})
 
+	It("does not get before the schema's own words about a wrong type", func(ctx SpecContext) {
+		for spec, message := range map[string]string{
+			"{maxAge: 3600}":               `spec.maxAge: Invalid value: "integer": spec.maxAge in body must be of type string`,
+			"{scopes: deploy}":             `spec.scopes: Invalid value: "string": spec.scopes in body must be of type array`,
+			"{rotation: {interval: [1h]}}": `spec.rotation.interval: Invalid value: "array": spec.rotation.interval in body must be of type string`,
+		} {
+			err := as(bob).Create(ctx, accessToken("wrong", spec))
+			Expect(err).To(MatchError(And(ContainSubstring(message), Not(ContainSubstring("policy")))))
+		}
+	})
+
+	It("has no UID where the authenticator gives none", func(ctx SpecContext) {
+		Expect(as(bob).Create(ctx, accessToken("created", ""))).To(Succeed())
+		token := accessToken("created", "")
+		Expect(as(bob).Get(ctx, client.ObjectKeyFromObject(token), token)).To(Succeed())
+		Expect(token.GetAnnotations()).NotTo(HaveKey(v1alpha1.AnnotationCreatedByUID))
+	})
+
 	DescribeTable("stays", func(ctx SpecContext, edit func(SpecContext) error) {
 		Expect(as(bob).Create(ctx, accessToken("ci", ""))).To(Succeed())
 		before := creator(ctx, "ci")
