@@ -24,6 +24,9 @@ Audit     %s
 Metrics   %s
 Verifier  %s, certificate authority %s
 
+Here maxAge may be as short as 2s and rotation.interval 1s; in production 10m
+and 1m, which is what kubectl explain says.
+
 Ctrl-C stops it; objects and ports are kept in %s.
 `
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -53,11 +54,11 @@ func Start(ctx context.Context, cp *controlplane.ControlPlane, options Options) 
 	if err := controlplane.WriteKubeconfig(config, kubeconfig); err != nil {
 		return nil, err
 	}
-	free, err := freeAddresses(ctx, 2)
+	addresses, err := keptAddresses(ctx, filepath.Join(cp.Dir(), "manager.addresses"), 2)
 	if err != nil {
 		return nil, err
 	}
-	health, metrics := free[0], free[1]
+	health, metrics := addresses[0], addresses[1]
 	args := append([]string{
 		"--kubeconfig=" + kubeconfig,
 		"--namespace=" + Namespace,
@@ -134,6 +135,36 @@ func ready(ctx context.Context, client *http.Client, url string) error {
 		return fmt.Errorf("%s: %s", url, response.Status)
 	}
 	return nil
+}
+
+// keptAddresses returns n loopback addresses: those of the last start, which the
+// file holds, while they are free, so that what somebody has noted or scrapes
+// stays right; else free ones.
+func keptAddresses(ctx context.Context, file string, n int) ([]string, error) {
+	if content, err := os.ReadFile(file); err == nil {
+		if kept := strings.Fields(string(content)); len(kept) == n && areFree(ctx, kept) {
+			return kept, nil
+		}
+	}
+	free, err := freeAddresses(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(file, []byte(strings.Join(free, "\n")+"\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("keep the addresses: %w", err)
+	}
+	return free, nil
+}
+
+func areFree(ctx context.Context, addresses []string) bool {
+	for _, address := range addresses {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			return false
+		}
+		_ = listener.Close()
+	}
+	return true
 }
 
 // freeAddresses returns n free loopback addresses. All are held until all are
