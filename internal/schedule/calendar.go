@@ -52,7 +52,7 @@ func parseCalendar(schedule v1alpha1.CronSchedule, timeZone string) (*calendar, 
 	parsed, err := cronParser.Parse(text)
 	if err != nil {
 		return nil, invalid(scheduleField, v1alpha1.ReasonScheduleInvalid,
-			"%q is not a cron expression: %v; use five fields such as 0 3 * * 1", string(schedule), err)
+			"%q is not a cron expression: %s; use five fields such as 0 3 * * 1", string(schedule), outOfRange.ReplaceAllString(err.Error(), "$1 is $2 $3"))
 	}
 	spec, ok := parsed.(*cron.SpecSchedule)
 	if !ok || spec.Minute == 0 || spec.Hour == 0 || spec.Dom == 0 || spec.Month == 0 || spec.Dow == 0 {
@@ -66,6 +66,9 @@ func parseCalendar(schedule v1alpha1.CronSchedule, timeZone string) (*calendar, 
 	}
 	return c, nil
 }
+
+// outOfRange is how the parser tells of one number that is no range.
+var outOfRange = regexp.MustCompile(`(?:beginning|end) of range \((\d+)\) (above|below) (?:max|min)imum \((\d+)\): "\d+"`)
 
 func parseTimeZone(name string) (*time.Location, *InvalidError) {
 	if name == "" {
