@@ -187,6 +187,22 @@ var _ = Describe("A sequence of writes", func() {
 				Entry("though an earlier attempt of it was done", conflictAfter),
 			)
 
+			It("leaves nothing when the process stops after any write and a person deletes the AccessToken", func(ctx context.Context) {
+				for nth := 1; nth <= mostWrites; nth++ {
+					By(fmt.Sprintf("deleting after write %d", nth))
+					w := prepare(ctx, s)
+					first := w.start(0)
+					first.client.set(stopAfter(nth))
+					first.restWithin(ctx, 0)
+					deleteToken(ctx, w)
+					w.startWatched(ctx, 1).attend(ctx, horizon, func() { nothingLeft(ctx, w) })
+					if len(first.client.written()) < nth {
+						break
+					}
+					Expect(nth).To(BeNumerically("<", mostWrites))
+				}
+			})
+
 			It("comes to its end when a second manager takes over before any write, and the first wakes up later", func(ctx context.Context) {
 				s.takenOver(ctx, func(context.Context, *world) {}, s.holds)
 			})

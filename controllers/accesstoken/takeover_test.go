@@ -6,6 +6,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
@@ -52,7 +53,9 @@ var _ = DescribeTable("A manager that sleeps over a suspension brings no token b
 )
 
 func deleteToken(ctx context.Context, w *world) {
-	Expect(admin.Delete(ctx, w.token(ctx), client.PropagationPolicy("Background"))).To(Succeed())
+	GinkgoHelper()
+	object := &v1alpha1.AccessToken{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: w.key.Name}}
+	Expect(client.IgnoreNotFound(admin.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationBackground)))).To(Succeed())
 	w.seenOrGone(ctx)
 }
 
