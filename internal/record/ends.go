@@ -67,6 +67,13 @@ func (l Lifetime) Sliding() (idle time.Duration, ok bool) {
 	return time.Duration(min(l.idle, math.MaxInt64/1000)) * time.Microsecond, l.idle > 0
 }
 
+// Used returns the lifetime as it is after a use at an instant. An earlier use
+// than the last changes nothing.
+func (l Lifetime) Used(at time.Time) Lifetime {
+	l.lastUsed = max(l.lastUsed, at.UnixMicro())
+	return l
+}
+
 func (l Lifetime) end(now int64) int64 {
 	if l.idle == 0 {
 		return l.hard
