@@ -27,7 +27,7 @@ const hour = time.Hour
 // step lets time pass, and the replica look.
 func (r *replica) step(d time.Duration) {
 	r.world.clock.Step(d)
-	r.look(false)
+	r.look()
 }
 
 func TestOnlyAcceptedUseCounts(t *testing.T) {
@@ -66,7 +66,7 @@ func TestWhatIsWrittenTellsOfTheLastUse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.look(false)
+		r.look()
 		r.watch()
 		return w.record.Status
 	}

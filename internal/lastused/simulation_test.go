@@ -139,8 +139,8 @@ func (r *replica) use() bool {
 }
 
 // look is one turn of Start.
-func (r *replica) look(closing bool) {
-	r.flush(context.Background(), closing)
+func (r *replica) look() {
+	r.flush(context.Background(), false)
 	r.Recorder.writes.Wait()
 }
 
@@ -170,7 +170,7 @@ func TestUseIsNeverLostWhereItMatters(t *testing.T) {
 					if rapid.IntRange(0, 3).Draw(t, "watch lags") > 0 {
 						r.watch()
 					}
-					r.look(false)
+					r.look()
 				}
 				for _, r := range replicas {
 					r.watch()
@@ -193,7 +193,7 @@ func TestUseIsShownInTime(t *testing.T) {
 		for range rapid.IntRange(1, 100).Draw(t, "uses") {
 			w.clock.Step(time.Duration(rapid.Int64Range(0, int64(20*time.Minute/interval)).Draw(t, "pause")) * interval)
 			r.watch()
-			r.look(false)
+			r.look()
 			if !r.use() {
 				t.Fatalf("refused")
 			}
@@ -205,16 +205,16 @@ func TestUseIsShownInTime(t *testing.T) {
 		}
 		w.clock.Step(DefaultVisibility)
 		r.watch()
-		r.look(false)
+		r.look()
 		r.watch()
 		if at, want := w.record.Status.LastUsedAt, v1alpha1.NewTimestamp(uses[len(uses)-1]); at != want {
 			t.Fatalf("last used at %q, want %s", at, want)
 		}
-		if r.look(false); r.Pending() != 0 {
+		if r.look(); r.Pending() != 0 {
 			t.Fatalf("%d pending", r.Pending())
 		}
 		w.clock.Step(2 * DefaultVisibility)
-		if r.look(false); r.noted.Load() != 0 {
+		if r.look(); r.noted.Load() != 0 {
 			t.Fatalf("%d tokens are remembered", r.noted.Load())
 		}
 	})
