@@ -148,7 +148,7 @@ type Audit struct {
 	Path string `json:"path,omitempty"`
 
 	// Accepted is how many accepted requests are written. Absent means Sampled.
-	// What is refused is always written.
+	// What is refused is written up to a rate, and what is over it counted.
 	Accepted Accepted `json:"accepted,omitempty"`
 }
 

@@ -1,0 +1,96 @@
+package audit
+
+import (
+	"context"
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+
+	"github.com/accesstoken-dev/accesstoken-operator/internal/config"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
+)
+
+// How many refusals are written: of those that anybody can bring about, and of
+// those that take a real token. Each has its own budget, so that guesses do not
+// hide what matters more.
+const (
+	guessesPerSecond  = 10
+	guessesAtOnce     = 100
+	refusalsPerSecond = 100
+	refusalsAtOnce    = 1000
+)
+
+// Around returns a Verifier that answers as the other one does, and writes what
+// it answered to the log: of accepted requests as many as said, of refused ones
+// up to a rate. What could not be checked is no event, and a probe that is
+// accepted is no use.
+func (l *Log) Around(next verify.Verifier, accepted config.Accepted) verify.Verifier {
+	if l == nil {
+		return next
+	}
+	return &auditor{
+		next: next, log: l, accepted: accepted,
+		guesses:  rate.NewLimiter(guessesPerSecond, guessesAtOnce),
+		refusals: rate.NewLimiter(refusalsPerSecond, refusalsAtOnce),
+	}
+}
+
+type auditor struct {
+	next     verify.Verifier
+	log      *Log
+	accepted config.Accepted
+
+	guesses, refusals *rate.Limiter
+	leftOut           atomic.Uint64
+}
+
+// Verify implements verify.Verifier.
+func (a *auditor) Verify(ctx context.Context, request verify.Request) (verify.Verdict, error) {
+	verdict, err := a.next.Verify(ctx, request)
+	switch {
+	case err != nil:
+	case !verdict.Active():
+		a.refuse(&request, verdict)
+	case request.Probe, a.accepted == config.AcceptedNone:
+	case a.accepted == config.AcceptedAll || verdict.Token.Sample(request.Protocol, a.log.options.Clock.Now()):
+		e := ofRequest(&request)
+		e.action, e.seen = TokenAccepted, verdict.Token
+		a.log.put(e)
+	}
+	return verdict, err
+}
+
+func (a *auditor) refuse(request *verify.Request, verdict verify.Verdict) {
+	budget := a.refusals
+	if verdict.Token == nil {
+		budget = a.guesses
+	}
+	if !budget.AllowN(a.log.options.Clock.Now(), 1) {
+		a.leftOut.Add(1)
+		a.log.options.Lost(LossRate)
+		return
+	}
+	e := ofRequest(request)
+	e.action, e.refused, e.reason, e.seen, e.leftOut = TokenRefused, true, string(verdict.Reason), verdict.Token, a.leftOut.Swap(0)
+	if verdict.Token == nil {
+		// What was presented names a token, and proves nothing.
+		if presented, err := token.Parse(request.Token); err == nil {
+			e.token.ID = presented.ID()
+		}
+	}
+	switch verdict.Reason {
+	case verify.ReasonExpired, verify.ReasonRevoked, verify.ReasonOwnerGone, verify.ReasonNamespaceGone:
+		e.action = TokenUsedAfterEnd
+	default:
+	}
+	a.log.put(e)
+}
+
+// ofRequest is what a request says, but for the token.
+func ofRequest(request *verify.Request) event {
+	return event{
+		protocol: request.Protocol, clientIP: request.ClientIP, userAgent: request.UserAgent,
+		host: request.Host, path: request.Path, method: request.Method,
+	}
+}
