@@ -107,12 +107,16 @@ func (h *holder) allow(t *testing.T) {
 	})
 }
 
-// kubectl runs kubectl with the token and without any other credential.
+// kubectl runs kubectl with the token in the way of docs/kubernetes.md: as a user
+// of an administrator's kubeconfig who has no other credential.
 func (h *holder) kubectl(t *testing.T, args ...string) (string, error) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := controlplane.WriteKubeconfig(rest.AnonymousClientConfig(testenv.Config(t)), path); err != nil {
+	cp, path := testenv.ControlPlane(t), filepath.Join(t.TempDir(), "kubeconfig")
+	if err := controlplane.WriteKubeconfig(testenv.Config(t), path); err != nil {
 		t.Fatal(err)
 	}
-	return testenv.ControlPlane(t).Kubectl(t.Context(), append([]string{"--kubeconfig=" + path, "--token=" + h.text}, args...)...)
+	if _, err := cp.Kubectl(t.Context(), "--kubeconfig="+path, "config", "set-credentials", "nobody"); err != nil {
+		t.Fatal(err)
+	}
+	return cp.Kubectl(t.Context(), append([]string{"--kubeconfig=" + path, "--user=nobody", "--token=" + h.text}, args...)...)
 }
