@@ -18,6 +18,7 @@ type bench struct {
 	root    string // of the module
 	scratch string // a temporary folder
 	manager string // the program
+	self    string // this program
 	results []row
 	started time.Time
 }
@@ -32,7 +33,11 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	if err != nil {
 		return nil, fmt.Errorf("temporary folder: %w", err)
 	}
-	b := &bench{options: o, root: root, scratch: scratch, manager: filepath.Join(scratch, "manager"), started: time.Now()}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("path of this program: %w", err)
+	}
+	b := &bench{options: o, root: root, self: self, scratch: scratch, manager: filepath.Join(scratch, "manager"), started: time.Now()}
 	if err := os.MkdirAll(o.folder, 0o750); err != nil {
 		return nil, errors.Join(fmt.Errorf("folder of the results: %w", err), b.close())
 	}

@@ -14,6 +14,14 @@ import (
 )
 
 func main() {
+	commands := map[string]func([]string) error{answerCommand: answer, askCommand: ask}
+	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
+		if err := commands[os.Args[1]](os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	o, err := parseOptions(os.Args[1:], os.Stderr)
 	if errors.Is(err, errHelp) {
 		return

@@ -29,6 +29,7 @@ var measurements = []measurement{
 	{"precision", "rotation and expiry against their due moments", measurePrecision},
 	{"drain", "many rotations due at one instant", measureDrain},
 	{"exactlyonce", "one published token per due moment, with writes that fail", measureExactlyOnce},
+	{"verification", "each protocol of the verifier over indexes of several sizes", measureVerification},
 }
 
 // options are what the flags say.
@@ -36,6 +37,7 @@ type options struct {
 	sizes     []int
 	workers   int
 	rotations int
+	indexes   []int
 	only      []string
 	folder    string
 	profile   bool
@@ -51,12 +53,13 @@ func parseOptions(arguments []string, output io.Writer) (options, error) {
 		return options{}, err
 	}
 	o := options{}
-	var sizes, only string
+	var sizes, indexes, only string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.StringVar(&sizes, "n", "1000,5000", "how many AccessTokens the throughput is measured with, one or more numbers")
 	flags.IntVar(&o.workers, "workers", 0, "--workers of the manager; 0 leaves its default, and 32 where writes fail")
 	flags.IntVar(&o.rotations, "rotations", 5000, "how many rotations exactlyonce counts")
+	flags.StringVar(&indexes, "indexes", "1000,10000,100000,1000000", "how many tokens verification knows, one or more numbers")
 	flags.StringVar(&only, "only", "", "measure only these, one or more names: "+names())
 	flags.StringVar(&o.folder, "out", filepath.Join(root, ".dev", "bench"), "folder for the results as JSON")
 	flags.BoolVar(&o.profile, "profile", false, "also profile manager and API server during throughput, into the folder; the figures then include what that takes")
@@ -74,7 +77,10 @@ func parseOptions(arguments []string, output io.Writer) (options, error) {
 	if flags.NArg() > 0 {
 		problems = append(problems, fmt.Errorf("unexpected argument %q: everything is a flag", flags.Arg(0)))
 	}
-	if o.sizes, err = parseSizes(sizes); err != nil {
+	if o.sizes, err = parseSizes("-n", sizes); err != nil {
+		problems = append(problems, err)
+	}
+	if o.indexes, err = parseSizes("-indexes", indexes); err != nil {
 		problems = append(problems, err)
 	}
 	if o.only, err = parseNames(only); err != nil {
@@ -86,12 +92,12 @@ func parseOptions(arguments []string, output io.Writer) (options, error) {
 	return o, errors.Join(problems...)
 }
 
-func parseSizes(text string) ([]int, error) {
+func parseSizes(flag, text string) ([]int, error) {
 	var sizes []int
 	for field := range strings.SplitSeq(text, ",") {
 		size, err := strconv.Atoi(strings.TrimSpace(field))
 		if err != nil || size < 1 {
-			return nil, fmt.Errorf("-n: %q is not a number of tokens such as 5000", field)
+			return nil, fmt.Errorf("%s: %q is not a number of tokens such as 5000", flag, field)
 		}
 		sizes = append(sizes, size)
 	}

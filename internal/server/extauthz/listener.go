@@ -47,7 +47,7 @@ type Server struct {
 
 // Listen takes the address, so that one that cannot be had is known at once.
 // Start serves. The health service says what ready says, within a second.
-func Listen(ctx context.Context, address string, config *tls.Config, service *Service, ready func() error, clock clock.WithTicker) (*Server, error) {
+func Listen(ctx context.Context, address string, config *tls.Config, service authv3.AuthorizationServer, ready func() error, clock clock.WithTicker) (*Server, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for ext_authz: %w", err)
