@@ -78,7 +78,7 @@ test-race: controlplane ## the same with the race detector; needs a C compiler
 	CGO_ENABLED=1 go test -race -timeout 40m $(TESTFLAGS) $(TEST)
 
 .PHONY: e2e
-e2e: controlplane build ## real consumers of the Secrets; installs Debian packages where they are missing
+e2e: controlplane build ## real consumers of the Secrets, real gateways; installs Debian packages where they are missing
 	@hack/e2e-packages.sh
 	go test -tags e2e -count 1 -timeout 15m $(TESTFLAGS) ./internal/testing/e2e/...
 

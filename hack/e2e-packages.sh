@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs the real consumers that `make e2e` lets read Secrets.
+# Installs what `make e2e` runs: real consumers of Secrets, and real gateways.
 set -euo pipefail
 
 missing=()
-for program in git curl skopeo; do
+for program in git curl skopeo nginx caddy; do
   command -v "$program" >/dev/null || missing+=("$program")
 done
 if [[ ${#missing[@]} -eq 0 ]]; then
