@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -24,9 +27,12 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/clockoffset"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/cluster"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/lastused"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
@@ -44,7 +50,11 @@ type program struct {
 	ring      *keys.Ring
 	freshness *store.Freshness
 	store     *store.Store
+	watches   *store.Watches
 	announce  announcements
+	answers   *metrics.Verification
+	uses      *lastused.Recorder
+	audit     *audit.Log
 	decider   *verify.Decider
 	// verifier is the decider with all that stands around it.
 	verifier verify.Verifier
@@ -54,13 +64,43 @@ type program struct {
 // run builds the parts, connects them and runs them until the context ends.
 func run(ctx context.Context, o options, log logr.Logger) error {
 	p := &program{options: o, log: log, meter: clockoffset.New(clock.RealClock{})}
-	for _, build := range []func(context.Context) error{p.reach, p.watch, p.observe, p.serve} {
+	for _, build := range []func(context.Context) error{p.reach, p.read, p.observe, p.surround, p.serve} {
 		if err := build(ctx); err != nil {
 			return err
 		}
 	}
 	log.Info("starting", "version", version(), "namespace", o.namespace)
-	return p.manager.Start(ctx)
+	return p.run(ctx)
+}
+
+// run runs until the context ends. What begins first ends last: uses are written
+// when the last request has been answered, and the watches tell until then what
+// others wrote.
+func (p *program) run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	stopWatches := begin(ctx, fail, func(ctx context.Context) error { return p.watches.Run(ctx, p.config) })
+	stopUses := begin(ctx, fail, p.uses.Start)
+	err := p.manager.Start(ctx)
+	return errors.Join(err, stopUses(), stopWatches(), p.audit.Close())
+}
+
+// begin runs a part beside the others, and not only until the context ends but
+// until stop is called. A part that fails ends all others.
+func begin(ctx context.Context, fail context.CancelCauseFunc, part func(context.Context) error) (stop func() error) {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() {
+		err := part(own)
+		if err != nil {
+			fail(err)
+		}
+		ended <- err
+	}()
+	return func() error {
+		cancel()
+		return <-ended
+	}
 }
 
 // reach builds what goes to the API server.
@@ -116,8 +156,12 @@ func noticeSilence() error {
 	return nil
 }
 
-// watch builds the read model, what feeds it, and the decision over it.
-func (p *program) watch(ctx context.Context) error {
+// read builds the read model, what feeds it, and the decision over it.
+func (p *program) read(ctx context.Context) error {
+	var err error
+	if p.answers, err = metrics.NewVerification(ctrlmetrics.Registry); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
 	clusterID, err := cluster.ID(ctx, p.live)
 	if err != nil {
 		return err
@@ -129,6 +173,7 @@ func (p *program) watch(ctx context.Context) error {
 		Opener:  record.Opener{Keys: p.ring, ClusterID: clusterID},
 		Clock:   clock.RealClock{},
 		Refused: p.announce.refused,
+		Ended:   func(at time.Time) { p.answers.Ended(at, clock.RealClock{}.Now()) },
 		Relist: func() {
 			select {
 			case relist <- struct{}{}:
@@ -137,7 +182,7 @@ func (p *program) watch(ctx context.Context) error {
 		},
 	})
 	keeper := &keys.Keeper{Ring: p.ring, Namespace: p.namespace, Log: p.log.WithName("keys"), Reopen: func() {}}
-	watches := &store.Watches{
+	p.watches = &store.Watches{
 		Store: p.store, KeyNamespace: p.namespace, Freshness: p.freshness, Clock: clock.RealClock{}, Relist: relist,
 		Keys: func(secret *corev1.Secret) {
 			keeper.Observe(secret)
@@ -147,8 +192,7 @@ func (p *program) watch(ctx context.Context) error {
 	p.decider = &verify.Decider{
 		Index: p.store, Fresh: p.fresh, Clock: clock.RealClock{}, DefaultAudience: p.configuration.DefaultAudience,
 	}
-	p.verifier = p.decider
-	return p.add(everywhere(func(ctx context.Context) error { return watches.Run(ctx, p.config) }))
+	return nil
 }
 
 // fresh says whether the read model can be trusted.
@@ -161,11 +205,17 @@ func (p *program) fresh(now time.Time) error {
 
 // observe adds metrics and probes.
 func (p *program) observe(context.Context) error {
-	if err := errors.Join(ctrlmetrics.Registry.Register(p.meter.Collector()), ctrlmetrics.Registry.Register(p.ring.Collector())); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
+	p.uses = lastused.New(lastused.Options{
+		Index: p.store, Writer: lastused.NewWriter(p.live), Clock: clock.RealClock{}, WritesPerSecond: p.writesPerSecond,
+		Observe: p.answers.UseWritten, Log: p.log.WithName("uses"),
+	})
+	for _, collector := range []prometheus.Collector{p.meter.Collector(), p.ring.Collector(), p.state()} {
+		if err := ctrlmetrics.Registry.Register(collector); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
 	}
-	store := func(*http.Request) error { return p.fresh(clock.RealClock{}.Now()) }
-	for name, check := range map[string]healthz.Checker{"store": store, "keys": p.ring.Check, "clock": p.meter.Check} {
+	ready := func(*http.Request) error { return p.fresh(clock.RealClock{}.Now()) }
+	for name, check := range map[string]healthz.Checker{"store": ready, "keys": p.ring.Check, "clock": p.meter.Check} {
 		if err := p.manager.AddReadyzCheck(name, check); err != nil {
 			return fmt.Errorf("add readiness check %s: %w", name, err)
 		}
@@ -176,18 +226,37 @@ func (p *program) observe(context.Context) error {
 	return nil
 }
 
+func (p *program) state() prometheus.Collector {
+	return metrics.NewVerifierState(metrics.VerifierState{
+		Tokens: p.store.Len, Refused: p.store.Refused,
+		Staleness:   func() (time.Duration, bool) { return p.freshness.Staleness(clock.RealClock{}.Now()) },
+		UsesPending: p.uses.Pending, UsesOverdue: p.uses.Overdue,
+	})
+}
+
+// surround puts around the decision what notes, writes down and counts.
+func (p *program) surround(context.Context) error {
+	lost, err := metrics.NewAudit(ctrlmetrics.Registry)
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	reopen := make(chan os.Signal, 1)
+	signal.Notify(reopen, syscall.SIGHUP)
+	p.audit, err = audit.Open(audit.Options{
+		Path: p.configuration.Audit.Path, Reopen: reopen, Clock: clock.RealClock{}, Lost: lost, Errors: p.log.WithName("audit"),
+	})
+	if err != nil {
+		return err
+	}
+	noted := p.uses.Around(p.decider)
+	written := p.audit.Around(noted, p.configuration.Audit.Accepted)
+	p.verifier = p.answers.Around(written, clock.RealClock{})
+	return nil
+}
+
 func (p *program) add(part manager.Runnable) error {
 	if err := p.manager.Add(part); err != nil {
 		return fmt.Errorf("add a part: %w", err)
 	}
 	return nil
 }
-
-// everywhere is a part that runs in every replica.
-type everywhere func(context.Context) error
-
-// Start implements manager.Runnable.
-func (f everywhere) Start(ctx context.Context) error { return f(ctx) }
-
-// NeedLeaderElection implements manager.LeaderElectionRunnable.
-func (everywhere) NeedLeaderElection() bool { return false }

@@ -209,6 +209,9 @@ func (v *Verifier) applyDefaults() {
 			policy.Schemes = []Scheme{SchemeBearer}
 		}
 	}
+	if v.Audit.Path == "" {
+		v.Audit.Path = "-"
+	}
 	if v.Audit.Accepted == "" {
 		v.Audit.Accepted = AcceptedSampled
 	}
