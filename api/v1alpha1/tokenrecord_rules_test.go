@@ -55,6 +55,7 @@ var _ = Describe("TokenRecord", func() {
 		Entry("a longer age", object{"maxAgeSeconds": 31536000}),
 		Entry("no age", object{"maxAgeSeconds": nil}),
 		Entry("a later end", object{"notAfter": "2030-01-01T00:00:00Z"}),
+		Entry("extended when used", object{"extendWhenUsed": true}),
 		Entry("another hash", object{"hash": strings.Repeat("1e", 32)}),
 		Entry("another principal", object{"subject": object{"name": "accesstoken:ns:admin"}}),
 		Entry("another creator", object{"creator": nil}),
@@ -75,6 +76,9 @@ var _ = Describe("TokenRecord", func() {
 		Entry("by no status at all after an end", ended, object{"status": nil}, "status.expiresAt can only move earlier"),
 		Entry("by a greater age", capped, object{"status": object{"maxAgeSeconds": 3601}}, "status.maxAgeSeconds can only shrink"),
 		Entry("by no age", capped, object{"status": object{"maxAgeSeconds": nil}}, "status.maxAgeSeconds can only shrink"),
+		Entry("by an earlier use, to hide the later one", used, object{"status": object{"lastUsedAt": "2026-11-24T09:29:59.999999Z"}}, "status.lastUsedAt can only move later"),
+		Entry("by no use", used, object{"status": object{"lastUsedAt": nil}}, "status.lastUsedAt can only move later"),
+		Entry("by no status at all after a use", used, object{"status": nil}, "status.lastUsedAt can only move later"),
 		Entry("by no status at all after a cap", capped, object{"status": nil}, "status.maxAgeSeconds can only shrink"),
 	)
 
@@ -91,6 +95,22 @@ var _ = Describe("TokenRecord", func() {
 		Entry("again, which changes nothing", revoked, revoked),
 	)
 
+	DescribeTable("notes its use", func(ctx SpecContext, steps ...object) {
+		Expect(admin.Create(ctx, tokenRecord())).To(Succeed())
+		for _, step := range steps {
+			Expect(admin.Status().Patch(ctx, tokenRecord(), merge(step))).To(Succeed())
+		}
+	},
+		Entry("once", used),
+		Entry("later again, a microsecond at least", used, object{"status": object{"lastUsedAt": "2026-11-24T09:30:00.000001Z"}}),
+		Entry("at the same moment again, from elsewhere", used, object{"status": object{"lastUsedAt": "2026-11-24T09:30:00Z", "lastUsedFrom": "10.0.0.2"}}),
+		Entry("after it was revoked, which brings nothing back", revoked, used),
+		Entry("as long as the texts may be", object{"status": object{
+			"lastUsedAt": "2026-11-24T09:30:00Z", "lastUsedFrom": strings.Repeat("f", 45),
+			"lastUserAgent": strings.Repeat("x", 256), "lastUsedFor": strings.Repeat("x", 300),
+		}}),
+	)
+
 	DescribeTable("refuses a status that means nothing", func(ctx SpecContext, status object, field, message string) {
 		Expect(admin.Create(ctx, tokenRecord())).To(Succeed())
 		err := admin.Status().Patch(ctx, tokenRecord(), merge(object{"status": status}))
@@ -100,6 +120,11 @@ var _ = Describe("TokenRecord", func() {
 		Entry("revoked on a day that does not exist", object{"revokedAt": "2026-02-30T00:00:00Z"}, "status.revokedAt", "must be of type date-time"),
 		Entry("ending at no instant", object{"expiresAt": "2026-11-24"}, "status.expiresAt", "should match"),
 		Entry("ending on a day that does not exist", object{"expiresAt": "2026-02-30T00:00:00Z"}, "status.expiresAt", "must be of type date-time"),
+		Entry("used at no instant", object{"lastUsedAt": "2026-11-24T09:30:00+02:00"}, "status.lastUsedAt", "should match"),
+		Entry("used on a day that does not exist", object{"lastUsedAt": "2026-02-30T00:00:00Z"}, "status.lastUsedAt", "must be of type date-time"),
+		Entry("used from an address that is too long", object{"lastUsedFrom": strings.Repeat("f", 46)}, "status.lastUsedFrom", "may not be more than 45"),
+		Entry("used by an agent that is too long a text", object{"lastUserAgent": strings.Repeat("x", 257)}, "status.lastUserAgent", "may not be more than 256"),
+		Entry("used for what is too long a text", object{"lastUsedFor": strings.Repeat("x", 301)}, "status.lastUsedFor", "may not be more than 300"),
 		Entry("for an unknown reason", object{"reason": "Because"}, "status.reason", "supported values"),
 		Entry("with no age", object{"maxAgeSeconds": 0}, "status.maxAgeSeconds", "should be greater than or equal to 1"),
 	)
@@ -146,4 +171,5 @@ var (
 	revoked = object{"status": object{"revokedAt": "2026-11-24T09:30:00Z", "reason": "Revoked"}}
 	ended   = object{"status": object{"expiresAt": "2026-11-25T09:00:00Z", "reason": "Superseded"}}
 	capped  = object{"status": object{"maxAgeSeconds": 3600}}
+	used    = object{"status": object{"lastUsedAt": "2026-11-24T09:30:00Z", "lastUsedFrom": "10.0.0.1", "lastUserAgent": "curl/8.14.1", "lastUsedFor": "ForwardAuth git.example.com"}}
 )
