@@ -12,7 +12,8 @@ import (
 // +kubebuilder:validation:XValidation:rule="has(self.audiences) == has(oldSelf.audiences) && (!has(self.audiences) || self.audiences == oldSelf.audiences)",fieldPath=`.audiences`,reason=FieldValueForbidden,message="cannot be changed, added or removed after creation: create a new AccessToken instead"
 // +kubebuilder:validation:XValidation:rule="has(self.allowedCIDRs) == has(oldSelf.allowedCIDRs) && (!has(self.allowedCIDRs) || self.allowedCIDRs == oldSelf.allowedCIDRs)",fieldPath=`.allowedCIDRs`,reason=FieldValueForbidden,message="cannot be changed, added or removed after creation: create a new AccessToken instead"
 // +kubebuilder:validation:XValidation:rule="!has(self.rotation) || !has(self.rotation.interval) || !has(self.maxAge) || self.maxAge != 'Never' || self.rotation.interval != 'Auto'",fieldPath=`.rotation.interval`,message="Auto is two thirds of maxAge, which is Never: give an interval such as 720h, or a maxAge"
-// +kubebuilder:validation:XValidation:rule="!has(self.rotation) || !has(self.rotation.interval) || !has(self.maxAge) || [self.maxAge, self.rotation.interval].exists(d, size(d) == 0 || !d.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$')) || duration(self.rotation.interval) < duration(self.maxAge)",fieldPath=`.rotation.interval`,message="must be shorter than maxAge, else the token expires before it is rotated"
+// +kubebuilder:validation:XValidation:rule="!has(self.rotation) || !has(self.rotation.interval) || !has(self.maxAge) || (has(self.extendWhenUsed) && self.extendWhenUsed) || [self.maxAge, self.rotation.interval].exists(d, size(d) == 0 || !d.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$')) || duration(self.rotation.interval) < duration(self.maxAge)",fieldPath=`.rotation.interval`,message="must be shorter than maxAge, else the token expires before it is rotated"
+// +kubebuilder:validation:XValidation:rule="!has(self.rotation) || !has(self.rotation.interval) || !has(self.maxLifetime) || [self.maxLifetime, self.rotation.interval].exists(d, size(d) == 0 || !d.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$')) || duration(self.rotation.interval) < duration(self.maxLifetime)",fieldPath=`.rotation.interval`,message="must be shorter than maxLifetime, else the token expires before it is rotated"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxLifetime) || (has(self.extendWhenUsed) && self.extendWhenUsed)",fieldPath=`.maxLifetime`,message="belongs to extendWhenUsed: set extendWhenUsed to true, or remove maxLifetime"
 // +kubebuilder:validation:XValidation:rule="!has(self.extendWhenUsed) || !self.extendWhenUsed || !has(self.maxAge) || self.maxAge != 'Never'",fieldPath=`.extendWhenUsed`,message="use extends maxAge, which is Never: give a maxAge such as 720h, or remove extendWhenUsed"
 // +kubebuilder:validation:XValidation:rule="!has(self.maxLifetime) || !has(self.maxAge) || [self.maxAge, self.maxLifetime].exists(d, size(d) == 0 || !d.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$')) || duration(self.maxLifetime) >= duration(self.maxAge)",fieldPath=`.maxLifetime`,message="must not be shorter than maxAge: lengthen maxLifetime or shorten maxAge"
@@ -153,7 +154,8 @@ type Rotation struct {
 	// to 87600h that is shorter than maxAge, or Auto, which is two thirds of
 	// maxAge, from a maxAge of 10m on at least 5m before the end, less up to a
 	// tenth of that by the object's UID, so that tokens declared together do not
-	// rotate together. Absent means not by interval. Not beside schedule.
+	// rotate together. With extendWhenUsed, maxLifetime takes the place of maxAge.
+	// Absent means not by interval. Not beside schedule.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=16

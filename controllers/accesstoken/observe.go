@@ -50,7 +50,7 @@ func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, er
 	if err != nil && !errors.As(err, &state.PlanError) {
 		return nil, fmt.Errorf("read spec: %w", err)
 	}
-	if _, effective, err := schedule.EffectiveMaxAge(p.token.Spec.MaxAge); err == nil {
+	if _, effective, err := schedule.EffectiveMaxAge(p.token.Spec.MaxAge, p.token.Spec.ExtendWhenUsed); err == nil {
 		p.effectiveAge = &effective
 	}
 	if state.Secrets, err = p.observeSecrets(ctx, state.Template.Name); err != nil {

@@ -8,6 +8,8 @@ import (
 
 const (
 	maxAgeField          = "spec.maxAge"
+	extendWhenUsedField  = "spec.extendWhenUsed"
+	maxLifetimeField     = "spec.maxLifetime"
 	intervalField        = "spec.rotation.interval"
 	overlapField         = "spec.rotation.overlap"
 	notIssuedBeforeField = "spec.rotation.notIssuedBefore"
@@ -27,9 +29,19 @@ const (
 
 // Plan is what an AccessToken's spec asks for in time.
 type Plan struct {
-	// MaxAge is how long a token lives: 2160h when the spec says nothing. The
-	// zero Age when it could not be read.
+	// MaxAge is how long a token lives, from its issue, or with ExtendWhenUsed
+	// from its last use: 2160h, or 720h with ExtendWhenUsed, when the spec says
+	// nothing. The zero Age when it could not be read.
 	MaxAge Age
+
+	// ExtendWhenUsed says that MaxAge counts from the last use.
+	ExtendWhenUsed bool
+
+	// MaxLifetime is how long a token lives at most, from its issue, however much
+	// it is used. Without ExtendWhenUsed it is MaxAge. When the spec says nothing:
+	// four times MaxAge up to 8760h, or MaxAge if that is longer. Zero when MaxAge
+	// is Never, or when either could not be read.
+	MaxLifetime time.Duration
 
 	// Overlap is how long a replaced token stays good beside the new one. When
 	// the spec says nothing: a tenth of MaxAge, at most 24h and at least 10m
@@ -42,12 +54,12 @@ type Plan struct {
 	TTLAfterFinished *time.Duration
 
 	interval    time.Duration // zero: none
-	auto        bool          // the interval follows from MaxAge
+	auto        bool          // the interval follows from MaxLifetime
 	calendar    *calendar     // nil: none
 	requestedAt time.Time     // zero: none
 }
 
-// NewPlan reads everything that is text in an AccessToken: maxAge,
+// NewPlan reads everything that is text in an AccessToken: maxAge, maxLifetime,
 // ttlAfterFinished, rotation, the annotation that asks for a rotation, and what
 // a token is issued and delivered with: name, scopes, audiences, allowedCIDRs,
 // state and secret. The error is an *InvalidError for the first of them that
@@ -63,7 +75,8 @@ func NewPlan(at *v1alpha1.AccessToken) (Plan, error) {
 			first = err
 		}
 	}
-	keep(plan.readMaxAge(at.Spec.MaxAge))
+	keep(plan.readMaxAge(at.Spec.MaxAge, at.Spec.ExtendWhenUsed))
+	keep(plan.readMaxLifetime(at.Spec.MaxLifetime))
 	keep(plan.readTTL(at.Spec.TTLAfterFinished))
 	keep(checkText(at))
 	rotation := v1alpha1.Rotation{}
@@ -81,9 +94,23 @@ func NewPlan(at *v1alpha1.AccessToken) (Plan, error) {
 	return plan, nil
 }
 
-func (p *Plan) readMaxAge(text v1alpha1.MaxAge) *InvalidError {
-	age, err := parseMaxAge(text)
-	p.MaxAge = age
+func (p *Plan) readMaxAge(text v1alpha1.MaxAge, extendWhenUsed bool) *InvalidError {
+	age, err := parseMaxAge(text, extendWhenUsed)
+	p.MaxAge, p.ExtendWhenUsed = age, extendWhenUsed
+	return err
+}
+
+func (p *Plan) readMaxLifetime(text v1alpha1.Duration) *InvalidError {
+	if !p.ExtendWhenUsed {
+		p.MaxLifetime = p.MaxAge.Duration
+		if text != "" {
+			return invalid(maxLifetimeField, v1alpha1.ReasonSpecInvalid,
+				"belongs to extendWhenUsed: set extendWhenUsed to true, or remove maxLifetime")
+		}
+		return nil
+	}
+	lifetime, err := parseMaxLifetime(text, p.MaxAge.Duration)
+	p.MaxLifetime = lifetime
 	return err
 }
 
@@ -107,17 +134,21 @@ func (p *Plan) readInterval(text v1alpha1.RotationInterval) *InvalidError {
 		return invalid(intervalField, v1alpha1.ReasonRotationInvalid,
 			"Auto is two thirds of maxAge, which is Never: give an interval such as 720h, or a maxAge")
 	case text == v1alpha1.RotationIntervalAuto:
-		p.auto = p.MaxAge.Duration > 0
+		p.auto = p.MaxLifetime > 0
 		return nil
 	}
 	interval, err := parseDuration(intervalField, v1alpha1.Duration(text), shortestInterval, longest)
 	if err != nil {
 		return err
 	}
-	if age := p.MaxAge.Duration; age > 0 && interval >= age {
+	if p.MaxLifetime > 0 && interval >= p.MaxLifetime {
+		limit := "maxAge"
+		if p.ExtendWhenUsed {
+			limit = "maxLifetime"
+		}
 		return invalid(intervalField, v1alpha1.ReasonRotationInvalid,
-			"%s is not shorter than maxAge, which is %s, so the token would expire before it is rotated: shorten interval or lengthen maxAge",
-			text, written(age))
+			"%s is not shorter than %s, which is %s, so the token would expire before it is rotated: shorten interval or lengthen %s",
+			text, limit, written(p.MaxLifetime), limit)
 	}
 	p.interval = interval
 	return nil
@@ -171,7 +202,7 @@ func (p *Plan) defaultOverlap() time.Duration {
 // whatever the UID.
 func (p *Plan) shortestInterval() (time.Duration, bool) {
 	if p.auto {
-		longest, jitter := autoInterval(p.MaxAge.Duration)
+		longest, jitter := autoInterval(p.MaxLifetime)
 		return longest - jitter, true
 	}
 	return p.interval, p.interval > 0

@@ -45,17 +45,20 @@ func TestEffectiveMaxAge(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		spec  v1alpha1.MaxAge
+		used  bool
 		age   schedule.Age
 		shown v1alpha1.EffectiveMaxAge
 	}{
-		{"an absent age is 90 days by default", "", schedule.Age{Duration: 90 * day}, v1alpha1.EffectiveMaxAge{Value: "2160h", Source: "Default"}},
-		{"a duration is shown as it is written", "720h0m", schedule.Age{Duration: 30 * day}, v1alpha1.EffectiveMaxAge{Value: "720h0m", Source: "Spec"}},
-		{"Never has no duration", "Never", schedule.Age{Never: true}, v1alpha1.EffectiveMaxAge{Value: "Never", Source: "Spec"}},
-		{"the shortest age is that of a cluster for development", "2s", schedule.Age{Duration: 2 * time.Second}, v1alpha1.EffectiveMaxAge{Value: "2s", Source: "Spec"}},
-		{"the longest age is ten years", "87600h", schedule.Age{Duration: 87600 * time.Hour}, v1alpha1.EffectiveMaxAge{Value: "87600h", Source: "Spec"}},
+		{"an absent age is 90 days by default", "", false, schedule.Age{Duration: 90 * day}, v1alpha1.EffectiveMaxAge{Value: "2160h", Source: "Default"}},
+		{"an absent age is 30 days by default when use extends it", "", true, schedule.Age{Duration: 30 * day}, v1alpha1.EffectiveMaxAge{Value: "720h", Source: "Default"}},
+		{"an age that use extends is as it is written", "2160h", true, schedule.Age{Duration: 90 * day}, v1alpha1.EffectiveMaxAge{Value: "2160h", Source: "Spec"}},
+		{"a duration is shown as it is written", "720h0m", false, schedule.Age{Duration: 30 * day}, v1alpha1.EffectiveMaxAge{Value: "720h0m", Source: "Spec"}},
+		{"Never has no duration", "Never", false, schedule.Age{Never: true}, v1alpha1.EffectiveMaxAge{Value: "Never", Source: "Spec"}},
+		{"the shortest age is that of a cluster for development", "2s", false, schedule.Age{Duration: 2 * time.Second}, v1alpha1.EffectiveMaxAge{Value: "2s", Source: "Spec"}},
+		{"the longest age is ten years", "87600h", false, schedule.Age{Duration: 87600 * time.Hour}, v1alpha1.EffectiveMaxAge{Value: "87600h", Source: "Spec"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			age, shown, err := schedule.EffectiveMaxAge(c.spec)
+			age, shown, err := schedule.EffectiveMaxAge(c.spec, c.used)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,10 +71,34 @@ func TestEffectiveMaxAge(t *testing.T) {
 		})
 	}
 	for _, bad := range []v1alpha1.MaxAge{"1s", "0s", "87600h1s", "99999h", "30d", "never", " ", "-1h", "1e3h", "99999999999h"} {
-		age, shown, err := schedule.EffectiveMaxAge(bad)
+		age, shown, err := schedule.EffectiveMaxAge(bad, false)
 		if _, ok := errors.AsType[*schedule.InvalidError](err); !ok || age != (schedule.Age{}) || shown != (v1alpha1.EffectiveMaxAge{}) {
 			t.Errorf("EffectiveMaxAge(%q) is %v, %v, %v", bad, age, shown, err)
 		}
+	}
+}
+
+func TestMaxLifetime(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		spec spec
+		want time.Duration
+	}{
+		{"without use it is the age", spec{MaxAge: "100h"}, 100 * time.Hour},
+		{"without an end there is none", spec{MaxAge: "Never"}, 0},
+		{"by default it is four times the default age", spec{ExtendWhenUsed: true}, 120 * day},
+		{"by default it is four times the age", spec{MaxAge: "10m", ExtendWhenUsed: true}, 40 * time.Minute},
+		{"by default it is a year at most", spec{MaxAge: "2190h1s", ExtendWhenUsed: true}, 365 * day},
+		{"by default it is not shorter than the age", spec{MaxAge: "8761h", ExtendWhenUsed: true}, 8761 * time.Hour},
+		{"it is what is given, though longer than the default", spec{MaxAge: "1h", ExtendWhenUsed: true, MaxLifetime: "8760h"}, 365 * day},
+		{"it can be as short as the age", spec{ExtendWhenUsed: true, MaxLifetime: "720h"}, 30 * day},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := plan(t, c.spec)
+			if p.MaxLifetime != c.want || p.ExtendWhenUsed != c.spec.ExtendWhenUsed {
+				t.Errorf("the longest life is %v (%v), want %v", p.MaxLifetime, p.ExtendWhenUsed, c.want)
+			}
+		})
 	}
 }
 
@@ -89,6 +116,30 @@ func TestWhatIsInvalidNamesItsFieldAndWhatToDo(t *testing.T) {
 		{
 			"a maximum age that is out of bounds", spec{MaxAge: "0s"}, "",
 			schedule.InvalidError{Field: "spec.maxAge", Reason: "SpecInvalid", Message: `0s is out of bounds: use a duration up to 87600h, such as 720h for 30 days, or Never`},
+		},
+		{
+			"an age of Never that use is to extend", spec{MaxAge: "Never", ExtendWhenUsed: true}, "",
+			schedule.InvalidError{Field: "spec.extendWhenUsed", Reason: "SpecInvalid", Message: `use extends maxAge, which is Never: give a maxAge such as 720h, or remove extendWhenUsed`},
+		},
+		{
+			"a lifetime that use does not reach", spec{MaxLifetime: "2160h"}, "",
+			schedule.InvalidError{Field: "spec.maxLifetime", Reason: "SpecInvalid", Message: `belongs to extendWhenUsed: set extendWhenUsed to true, or remove maxLifetime`},
+		},
+		{
+			"a lifetime that is shorter than the default age", spec{ExtendWhenUsed: true, MaxLifetime: "719h"}, "",
+			schedule.InvalidError{Field: "spec.maxLifetime", Reason: "SpecInvalid", Message: `719h is shorter than maxAge, which is 720h: lengthen maxLifetime or shorten maxAge`},
+		},
+		{
+			"a lifetime that is out of bounds", spec{ExtendWhenUsed: true, MaxLifetime: "87600h1s"}, "",
+			schedule.InvalidError{Field: "spec.maxLifetime", Reason: "SpecInvalid", Message: `87600h1s is out of bounds: use a duration from 2s to 87600h`},
+		},
+		{
+			"a lifetime that is no duration", spec{ExtendWhenUsed: true, MaxLifetime: "90d"}, "",
+			schedule.InvalidError{Field: "spec.maxLifetime", Reason: "SpecInvalid", Message: `"90d" is not a duration such as 720h, 1h30m or 45s`},
+		},
+		{
+			"an interval that is as long as the default lifetime", spec{MaxAge: "24h", ExtendWhenUsed: true, Rotation: rotation(v1alpha1.Rotation{Interval: "96h"})}, "",
+			schedule.InvalidError{Field: "spec.rotation.interval", Reason: "RotationInvalid", Message: `96h is not shorter than maxLifetime, which is 96h, so the token would expire before it is rotated: shorten interval or lengthen maxLifetime`},
 		},
 		{
 			"a ttl that is no duration", spec{TTLAfterFinished: "soon"}, "",
@@ -229,6 +280,12 @@ func TestAPlanWithAnErrorKeepsTheRest(t *testing.T) {
 	}
 	if due, cause, ok := p.Rotation(time.Time{}, uid); !ok || cause != schedule.Requested || !due.Equal(instant("2026-11-24T09:00:00Z")) {
 		t.Errorf("a rotation is due at %v by %s (%t), want the request only", due, cause, ok)
+	}
+
+	s.Rotation, s.ExtendWhenUsed, s.MaxLifetime = nil, true, "24h"
+	short, err := schedule.NewPlan(asked(s, ""))
+	if err == nil || short.MaxAge.Duration != 48*time.Hour || short.MaxLifetime != 0 {
+		t.Errorf("beside a lifetime that cannot be used (%v) the age is %v and the lifetime %v, want 48h and none", err, short.MaxAge, short.MaxLifetime)
 	}
 
 	unread, err := schedule.NewPlan(asked(spec{MaxAge: "30d", Rotation: rotation(v1alpha1.Rotation{Interval: "Auto"})}, ""))

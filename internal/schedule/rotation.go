@@ -40,7 +40,7 @@ func (p Plan) Rotation(issuedAt time.Time, uid string) (due time.Time, cause Cau
 		consider(p.requestedAt, Requested)
 	}
 	if p.auto {
-		longest, jitter := autoInterval(p.MaxAge.Duration)
+		longest, jitter := autoInterval(p.MaxLifetime)
 		consider(issuedAt.Add(longest-part(jitter, uid)), Interval)
 	}
 	if p.interval > 0 {
@@ -54,12 +54,19 @@ func (p Plan) Rotation(issuedAt time.Time, uid string) (due time.Time, cause Cau
 	return due, cause, ok
 }
 
-// autoInterval is the interval Auto for a maximum age, and by how much less it
-// can be by UID.
-func autoInterval(age time.Duration) (longest, jitter time.Duration) {
-	longest = age / 3 * 2
-	if age >= autoMarginFromAge {
-		longest = min(longest, age-autoMargin)
+// OnRequest is the plan without interval and schedule: what is left of a
+// rotation is a request.
+func (p Plan) OnRequest() Plan {
+	p.interval, p.auto, p.calendar = 0, false, nil
+	return p
+}
+
+// autoInterval is the interval Auto for the longest that a token can live, and
+// by how much less it can be by UID.
+func autoInterval(lifetime time.Duration) (longest, jitter time.Duration) {
+	longest = lifetime / 3 * 2
+	if lifetime >= autoMarginFromAge {
+		longest = min(longest, lifetime-autoMargin)
 	}
 	return longest, longest / 10
 }

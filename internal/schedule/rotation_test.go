@@ -120,6 +120,34 @@ func TestAutoRotatesAtTwoThirdsLessUpToATenth(t *testing.T) {
 	}
 }
 
+func TestATokenThatUseExtendsIsRotatedByItsLongestLife(t *testing.T) {
+	issued := instant("2026-11-24T09:00:00Z")
+	p := plan(t, spec{MaxAge: "24h", ExtendWhenUsed: true, MaxLifetime: "150h", Rotation: rotation(v1alpha1.Rotation{Interval: "Auto"})})
+	due, _, ok := p.Rotation(issued, uid)
+	if after := due.Sub(issued); !ok || after > 100*time.Hour || after < 90*time.Hour {
+		t.Errorf("Auto rotates after %v (%v), want 90h to 100h", after, ok)
+	}
+	p = plan(t, spec{MaxAge: "24h", ExtendWhenUsed: true, Rotation: rotation(v1alpha1.Rotation{Interval: "95h59m59s"})})
+	if due, _, ok := p.Rotation(issued, uid); !ok || !due.Equal(issued.Add(96*time.Hour-time.Second)) {
+		t.Errorf("an interval just under four times the age is due at %v (%v)", due, ok)
+	}
+}
+
+func TestOnRequestLeavesNothingButTheRequest(t *testing.T) {
+	issued := instant("2026-11-24T09:00:00Z")
+	for _, r := range []v1alpha1.Rotation{{Interval: "Auto"}, {Interval: "1h"}, {Schedule: "@hourly"}} {
+		p := plan(t, spec{Rotation: &r})
+		if due, cause, ok := p.OnRequest().Rotation(issued, uid); ok {
+			t.Errorf("%+v still rotates at %v by %s", r, due, cause)
+		}
+		r.NotIssuedBefore = "2026-12-24T09:00:00Z"
+		p = plan(t, spec{Rotation: &r})
+		if due, cause, ok := p.OnRequest().Rotation(issued, uid); !ok || cause != schedule.Requested || !due.Equal(instant("2026-12-24T09:00:00Z")) {
+			t.Errorf("%+v is due at %v by %s (%v), want the request", r, due, cause, ok)
+		}
+	}
+}
+
 func TestJitterIsTheSameInEveryProcess(t *testing.T) {
 	p := plan(t, spec{MaxAge: "720h", Rotation: rotation(v1alpha1.Rotation{Interval: "Auto"})})
 	due, _, _ := p.Rotation(instant("2026-11-24T09:00:00Z"), uid)

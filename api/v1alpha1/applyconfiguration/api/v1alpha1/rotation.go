@@ -16,7 +16,8 @@ type RotationApplyConfiguration struct {
 	// to 87600h that is shorter than maxAge, or Auto, which is two thirds of
 	// maxAge, from a maxAge of 10m on at least 5m before the end, less up to a
 	// tenth of that by the object's UID, so that tokens declared together do not
-	// rotate together. Absent means not by interval. Not beside schedule.
+	// rotate together. With extendWhenUsed, maxLifetime takes the place of maxAge.
+	// Absent means not by interval. Not beside schedule.
 	Interval *apiv1alpha1.RotationInterval `json:"interval,omitempty"`
 	// schedule replaces the token at the times of a cron expression with five
 	// fields (minute, hour, day of month, month, day of week), such as
