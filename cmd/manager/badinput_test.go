@@ -27,6 +27,8 @@ var badInput = map[string]struct {
 	mentions []string
 }{
 	"age":                   {of(v1alpha1.AccessTokenSpec{MaxAge: "soon"}), v1alpha1.ReasonSpecInvalid, []string{"spec.maxAge", `"soon"`}},
+	"lifetime":              {of(v1alpha1.AccessTokenSpec{ExtendWhenUsed: true, MaxLifetime: "ages"}), v1alpha1.ReasonSpecInvalid, []string{"spec.maxLifetime", `"ages"`}},
+	"endless":               {of(v1alpha1.AccessTokenSpec{MaxAge: v1alpha1.MaxAgeNever, ExtendWhenUsed: true}), v1alpha1.ReasonSpecInvalid, []string{"spec.extendWhenUsed", "Never"}},
 	"ttl":                   {of(v1alpha1.AccessTokenSpec{TTLAfterFinished: "-5m"}), v1alpha1.ReasonSpecInvalid, []string{"spec.ttlAfterFinished", `"-5m"`}},
 	"scope":                 {of(v1alpha1.AccessTokenSpec{Scopes: []string{"read", "write all"}}), v1alpha1.ReasonSpecInvalid, []string{"spec.scopes[1]", `"write all"`}},
 	"audience":              {of(v1alpha1.AccessTokenSpec{Audiences: []string{strings.Repeat("a", 257)}}), v1alpha1.ReasonSpecInvalid, []string{"spec.audiences[0]", "256"}},

@@ -32,7 +32,8 @@ var labelValues = map[string]map[string][]string{
 		string(lifecycle.CauseRecordLost), string(lifecycle.CauseRecordRevoked),
 	}},
 	"accesstoken_ended_total": {"reason": {
-		string(v1alpha1.EndReasonSuperseded), string(v1alpha1.EndReasonSuspended), string(v1alpha1.EndReasonRevoked), string(v1alpha1.EndReasonUnpublished), v1alpha1.ReasonExpired,
+		string(v1alpha1.EndReasonSuperseded), string(v1alpha1.EndReasonSuspended), string(v1alpha1.EndReasonRevoked), string(v1alpha1.EndReasonUnpublished),
+		string(v1alpha1.EndReasonShortened), v1alpha1.ReasonExpired,
 	}},
 	"accesstoken_expiry_notices_total": {"left": {"30d", "7d", "1d"}},
 }

@@ -62,14 +62,23 @@ func published(a lifecycle.Issue, object *v1alpha1.TokenRecord, secret string) h
 }
 
 func ended(a lifecycle.EndRecord) happening {
-	return happening{count: func(r *Reconciler) { r.Metrics.Ended(string(a.Reason)) }}
+	h := happening{count: func(r *Reconciler) { r.Metrics.Ended(string(a.Reason)) }}
+	if a.Reason == v1alpha1.EndReasonShortened {
+		h.eventType, h.reason, h.action = corev1.EventTypeNormal, "LifetimeShortened", "ShortenLifetime"
+		h.note = fmt.Sprintf("token %s now ends at %s at the latest, however much it is used", a.Record.Object.Name, v1alpha1.NewTimestamp(a.ExpiresAt))
+	}
+	return h
 }
 
 func capped(a lifecycle.CapAge) happening {
-	return happening{
+	h := happening{
 		eventType: corev1.EventTypeNormal, reason: "MaxAgeLowered", action: "LowerMaxAge",
 		note: fmt.Sprintf("token %s now lives %s at most", a.Record.Object.Name, a.MaxAge),
 	}
+	if a.Record.Object.Spec.ExtendWhenUsed {
+		h.note = fmt.Sprintf("token %s now ends when nobody uses it for %s", a.Record.Object.Name, a.MaxAge)
+	}
+	return h
 }
 
 func withdrawn(lifecycle.Secret) happening {
@@ -92,7 +101,7 @@ func deletedFinished() happening {
 
 // noteTransition announces what a persisted status says and the one before did
 // not: an end, trouble that only a person can help with, a coming end.
-func (p *pass) noteTransition(before, after v1alpha1.AccessTokenStatus) {
+func (p *pass) noteTransition(state lifecycle.State, before, after v1alpha1.AccessTokenStatus) {
 	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady)
 	is := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
 	if is != nil && (was == nil || was.Reason != is.Reason) {
@@ -104,7 +113,7 @@ func (p *pass) noteTransition(before, after v1alpha1.AccessTokenStatus) {
 	if after.ExpiryNotice != "" && (after.ExpiryNotice != before.ExpiryNotice || after.TokenID != before.TokenID) {
 		p.happened(happening{
 			eventType: corev1.EventTypeWarning, reason: v1alpha1.ReasonExpiring, action: "Notify",
-			note:  lifecycle.ExpiringMessage(after),
+			note:  state.ExpiringMessage(after),
 			count: func(r *Reconciler) { r.Metrics.ExpiryNotice(after.ExpiryNotice) },
 		})
 	}

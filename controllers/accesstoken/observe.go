@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -60,12 +61,36 @@ func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, er
 		return nil, err
 	}
 	p.observePublished(state)
+	if err := p.confirmEnds(ctx, state); err != nil {
+		return nil, err
+	}
 	if !state.Needed() {
 		// What failed is wanted no more, or has arrived although its answer had not.
 		p.Reconciler.failures.forget(p.key())
 		state.Failure = lifecycle.Failure{}
 	}
 	return state, nil
+}
+
+// confirmEnds reads those records again from the API server that ended for want
+// of use, as far as the cache shows.
+func (p *pass) confirmEnds(ctx context.Context, state *lifecycle.State) error {
+	for _, r := range slices.Clone(state.Records) {
+		if !state.Unconfirmed(r) {
+			continue
+		}
+		key := client.ObjectKeyFromObject(r.Object)
+		object := &v1alpha1.TokenRecord{}
+		err := p.Live.Get(ctx, key, object)
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("read record %s again before its end: %w", key, err)
+		}
+		state.Records = withoutRecord(state.Records, key.Name)
+		if err == nil {
+			state.Records = append(state.Records, p.open(object))
+		}
+	}
+	return nil
 }
 
 // observePublished notes every token that the status, a Secret or its own end
@@ -76,7 +101,7 @@ func (p *pass) observePublished(state *lifecycle.State) {
 		state.Published[issued.ID] = true
 	}
 	for _, r := range state.Records {
-		if r.Object.Status.Reason == v1alpha1.EndReasonSuperseded {
+		if reason := r.Object.Status.Reason; reason == v1alpha1.EndReasonSuperseded || reason == v1alpha1.EndReasonShortened {
 			state.Published[r.Object.Name] = true
 		}
 	}

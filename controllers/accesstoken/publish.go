@@ -165,7 +165,7 @@ func (p *pass) newRecord(state *lifecycle.State, revision int64) (tokenformat.Pl
 			Creator:         creator(p.token),
 		},
 	}
-	limitAge(&object.Spec, state.Plan.MaxAge, state.Now)
+	limitAge(&object.Spec, state.Plan, state.Now)
 	keyID, key, ok := p.Keys.Current()
 	if !ok {
 		return plaintext, nil, errors.New("there is no key to seal a record with")
@@ -176,14 +176,16 @@ func (p *pass) newRecord(state *lifecycle.State, revision int64) (tokenformat.Pl
 	return plaintext, object, nil
 }
 
-// limitAge writes a maximum age and the end that follows from it.
-func limitAge(spec *v1alpha1.TokenRecordSpec, age schedule.Age, now time.Time) {
-	if age.Never {
+// limitAge writes a maximum age, whether use extends it, and the last moment,
+// which no use moves.
+func limitAge(spec *v1alpha1.TokenRecordSpec, plan schedule.Plan, now time.Time) {
+	if plan.MaxAge.Never {
 		return
 	}
-	seconds := int64(age.Duration / time.Second)
+	seconds := int64(plan.MaxAge.Duration / time.Second)
 	spec.MaxAgeSeconds = &seconds
-	spec.NotAfter = v1alpha1.NewTimestamp(now.Truncate(time.Second).Add(time.Duration(seconds) * time.Second))
+	spec.ExtendWhenUsed = plan.ExtendWhenUsed
+	spec.NotAfter = v1alpha1.NewTimestamp(now.Truncate(time.Second).Add(plan.MaxLifetime.Truncate(time.Second)))
 }
 
 // ownPrincipal is the identity of a token that acts as itself.

@@ -139,7 +139,7 @@ func (p *pass) persist(ctx context.Context, state *lifecycle.State, passErr erro
 	if err := p.writeStatus(ctx, p.token, status); err != nil {
 		return err
 	}
-	p.noteTransition(before, status)
+	p.noteTransition(*state, before, status)
 	return nil
 }
 

@@ -24,7 +24,8 @@ type EndRecord struct {
 	Reason    v1alpha1.EndReason
 }
 
-// CapAge lowers a record's maximum age.
+// CapAge lowers a record's maximum age, which counts from the last use where use
+// extends the token.
 type CapAge struct {
 	Record Record
 	MaxAge time.Duration

@@ -41,7 +41,7 @@ func (s State) conditions(status v1alpha1.AccessTokenStatus) []metav1.Condition 
 	case sparse:
 		set(v1alpha1.ConditionExpiring, metav1.ConditionTrue, v1alpha1.ReasonScheduleSparse, message)
 	case status.ExpiryNotice != "":
-		set(v1alpha1.ConditionExpiring, metav1.ConditionTrue, v1alpha1.ReasonExpiring, ExpiringMessage(status))
+		set(v1alpha1.ConditionExpiring, metav1.ConditionTrue, v1alpha1.ReasonExpiring, s.ExpiringMessage(status))
 	default:
 		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionExpiring)
 	}
@@ -51,9 +51,13 @@ func (s State) conditions(status v1alpha1.AccessTokenStatus) []metav1.Condition 
 
 // ExpiringMessage tells whoever reads it what ends when, and what to do. It
 // does not change from pass to pass.
-func ExpiringMessage(status v1alpha1.AccessTokenStatus) string {
-	return fmt.Sprintf("token %s expires at %s, less than %s ahead, and no rotation comes before: set spec.rotation.interval, or request a new token with the annotation %s",
-		status.TokenID, status.ExpiresAt, status.ExpiryNotice, v1alpha1.AnnotationRotateRequestedAt)
+func (s State) ExpiringMessage(status v1alpha1.AccessTokenStatus) string {
+	unless, advice := "and no rotation comes before", "set spec.rotation.interval"
+	if current, found := s.current(); found && current.endsUnused(s.Now) {
+		unless, advice = "unless it is used before", "use it"
+	}
+	return fmt.Sprintf("token %s expires at %s, less than %s ahead, %s: %s, or request a new token with the annotation %s",
+		status.TokenID, status.ExpiresAt, status.ExpiryNotice, unless, advice, v1alpha1.AnnotationRotateRequestedAt)
 }
 
 // sparseSchedule says that the token ends before the next time of its schedule,
@@ -63,13 +67,17 @@ func (s State) sparseSchedule(status v1alpha1.AccessTokenStatus) (message string
 	if !found || !current.verifies(s.Now) {
 		return "", false
 	}
-	end, ends := current.end(s.Now)
+	end, ends := current.hardEnd() // in use; what nobody uses is not to be replaced
 	cause, due, rotates := s.rotation()
 	if !ends || !rotates || cause != CauseSchedule || due.Before(end) || status.NextRotationAt == "" {
 		return "", false
 	}
-	return fmt.Sprintf("token %s expires at %s, before spec.rotation.schedule next comes at %s, and there is none in between: lengthen spec.maxAge, or let the schedule come more often",
-		status.TokenID, status.ExpiresAt, status.NextRotationAt), true
+	limit := "spec.maxAge"
+	if current.sliding() {
+		limit = "spec.maxLifetime"
+	}
+	return fmt.Sprintf("token %s expires at %s, before spec.rotation.schedule next comes at %s, and there is none in between: lengthen %s, or let the schedule come more often",
+		status.TokenID, v1alpha1.NewTimestamp(end), status.NextRotationAt, limit), true
 }
 
 func (s State) verdict(status v1alpha1.AccessTokenStatus) verdict {
@@ -107,12 +115,15 @@ func takenBackVerdict(reason v1alpha1.EndReason) verdict {
 }
 
 func (s State) expiredVerdict(end v1alpha1.Timestamp, status v1alpha1.AccessTokenStatus) verdict {
-	message := fmt.Sprintf("the token expired at %s", end)
+	message, advice := fmt.Sprintf("the token expired at %s", end), ", or set spec.rotation.interval"
+	if _, unused := s.endedUnused(); unused {
+		message, advice = message+", since nobody used it for maxAge", ""
+	}
 	if status.NextRotationAt != "" {
 		return verdict{metav1.ConditionFalse, v1alpha1.ReasonExpired, message + "; the next one is issued at " + string(status.NextRotationAt), false}
 	}
 	return verdict{metav1.ConditionFalse, v1alpha1.ReasonExpired,
-		message + ": request a new one with the annotation " + v1alpha1.AnnotationRotateRequestedAt + ", or set spec.rotation.interval, or delete this AccessToken", true}
+		message + ": request a new one with the annotation " + v1alpha1.AnnotationRotateRequestedAt + advice + ", or delete this AccessToken", true}
 }
 
 func conflictMessage(secret Secret) string {

@@ -35,6 +35,10 @@ func NextLook(s State) (at time.Time, ok bool) {
 	if _, next, more := s.notice(); more {
 		consider(next, true)
 	}
+	for _, token := range s.Token.Status.Tokens {
+		shown, err := token.ExpiresAt.Parse() // may be earlier than the end
+		consider(shown, err == nil)
+	}
 	return at, ok
 }
 
@@ -49,6 +53,11 @@ func (s State) notice() (reached string, next time.Time, more bool) {
 	if !ends {
 		return "", time.Time{}, false
 	}
+	from := current.IssuedAt
+	if current.endsUnused(s.Now) {
+		idle, _ := current.idle()
+		from = end.Add(-idle) // its last use
+	}
 	_, due, rotates := Due(s)
-	return schedule.Notice(s.Now, current.IssuedAt, end, due, rotates)
+	return schedule.Notice(s.Now, from, end, due, rotates)
 }

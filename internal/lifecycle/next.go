@@ -14,6 +14,7 @@ var (
 	activeSteps = []step{
 		deleteFinished,
 		capAge,          // before anything is issued: a shorter age binds at once
+		shorten,         // and so does a shorter lifetime
 		issue,           // the new token is good before the old one is touched
 		relabel,         // an issue does so by itself
 		supersede,       // then the old one gets its end
@@ -141,16 +142,20 @@ func (s State) rotation() (Cause, time.Time, bool) {
 		return "", time.Time{}, false
 	}
 	due, cause, ok := s.Plan.Rotation(issuedAt, string(s.Token.UID))
+	if end, unused := s.endedUnused(); ok && unused && !due.Before(end) {
+		// What nobody used is not replaced until somebody asks for it.
+		due, cause, ok = s.Plan.OnRequest().Rotation(issuedAt, string(s.Token.UID))
+	}
 	if !ok {
 		return "", time.Time{}, false
 	}
-	end, ends := s.currentEnd()
-	if cause == schedule.Interval && end.After(issuedAt) && !due.Before(end) {
+	if end := s.currentHardEnd(); cause == schedule.Interval && end.After(issuedAt) && !due.Before(end) {
 		// maxAge and interval were lengthened, which this token does not live to
 		// see: it is replaced in its own time.
 		due = issuedAt.Add(end.Sub(issuedAt) / 3 * 2)
 	}
 	if cause != schedule.Requested {
+		end, ends := s.currentEnd()
 		due = s.Plan.Spread(due, s.StartedAt, end, ends, string(s.Token.UID))
 	}
 	return Cause(cause), due, true
@@ -164,6 +169,17 @@ func (s State) currentEnd() (at time.Time, ends bool) {
 	}
 	at, _ = s.finishedByAge()
 	return at, true
+}
+
+// currentHardEnd is when the current token ends or ended however much it is used;
+// the zero time when it does not end or nothing tells.
+func (s State) currentHardEnd() time.Time {
+	if current, found := s.current(); found {
+		at, _ := current.hardEnd()
+		return at
+	}
+	at, _ := s.finishedByAge()
+	return at
 }
 
 // inFlight says that a record was made so lately that its writer may still
@@ -195,13 +211,35 @@ func (s State) relabelDue() (Secret, bool) {
 }
 
 func capAge(s State) Action {
-	age := s.Plan.MaxAge
-	if age.Never || age.Duration <= 0 {
+	for _, r := range s.Records {
+		age := s.Plan.MaxAge.Duration // zero: Never, or not to be read
+		if s.Plan.ExtendWhenUsed && !r.sliding() {
+			// Issued before use extended tokens, it lives from its issue as long as
+			// one can that is used.
+			age = s.Plan.MaxLifetime
+		}
+		if age > 0 && r.verifies(s.Now) && s.Published[r.Object.Name] && longer(r.Object, age) {
+			return CapAge{Record: r, MaxAge: age}
+		}
+	}
+	return nil
+}
+
+// shorten gives a token that use extends an earlier end where the spec no longer
+// lets it live as long: maxLifetime became shorter, or extendWhenUsed is gone, so
+// that maxAge counts from the issue.
+func shorten(s State) Action {
+	lifetime := s.Plan.MaxLifetime
+	if lifetime <= 0 {
 		return nil
 	}
 	for _, r := range s.Records {
-		if r.verifies(s.Now) && s.Published[r.Object.Name] && longer(r.Object, age.Duration) {
-			return CapAge{Record: r, MaxAge: age.Duration}
+		if !r.sliding() || !r.verifies(s.Now) || !s.Published[r.Object.Name] {
+			continue
+		}
+		want := later(r.IssuedAt.Add(lifetime), s.Now)
+		if end, ends := r.hardEnd(); !ends || want.Before(end) {
+			return EndRecord{Record: r, ExpiresAt: want, Reason: v1alpha1.EndReasonShortened}
 		}
 	}
 	return nil
@@ -232,7 +270,7 @@ func supersede(s State) Action {
 		if r.Object.Spec.Revision >= current.Object.Spec.Revision || !s.Published[r.Object.Name] || r.ended(s.Now) {
 			continue
 		}
-		end, ends := r.end(s.Now)
+		end, ends := r.hardEnd() // that of the overlap is one, too: no use leads past it
 		want := s.Now
 		if r.Object.Name == overlapping {
 			want = schedule.OverlapEnd(current.IssuedAt, s.Plan.Overlap, end, ends)

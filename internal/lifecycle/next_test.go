@@ -28,12 +28,23 @@ func declared(t *testing.T, spec v1alpha1.AccessTokenSpec) *situation {
 		Now: now, StartedAt: now.Add(-24 * time.Hour), Waits: lifecycle.DefaultWaits(),
 	}}
 	s.TemplateHash = delivery.TemplateHash(s.Template)
+	s.Plan = mustPlan(t, spec, time.Time{})
+	return s
+}
+
+// mustPlan is the plan of a spec, with a request for a new token if that is not
+// the zero time.
+func mustPlan(t *testing.T, spec v1alpha1.AccessTokenSpec, requested time.Time) schedule.Plan {
+	t.Helper()
+	at := &v1alpha1.AccessToken{Spec: spec}
+	if !requested.IsZero() {
+		at.Annotations = map[string]string{v1alpha1.AnnotationRotateRequestedAt: string(v1alpha1.NewTimestamp(requested))}
+	}
 	plan, err := schedule.NewPlan(at)
 	if err != nil {
 		t.Fatalf("plan: %v", err)
 	}
-	s.Plan = plan
-	return s
+	return plan
 }
 
 func id(revision int64) string { return fmt.Sprintf("token-%d", revision) }

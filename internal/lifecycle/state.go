@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -91,6 +92,35 @@ func (r Record) ended(now time.Time) bool { return record.Ended(r.Object, now) }
 func (r Record) verifies(now time.Time) bool { return r.Void == nil && !r.ended(now) }
 
 func (r Record) revoked() bool { return r.Object.Status.RevokedAt != "" }
+
+// sliding says that use extends the token, which it does not for another one that
+// was issued before the spec said so.
+func (r Record) sliding() bool { return r.Object.Spec.ExtendWhenUsed }
+
+// hardEnd is when the token ends however much it is used.
+func (r Record) hardEnd() (at time.Time, ok bool) {
+	life, err := record.LifetimeOf(r.Object)
+	if err != nil {
+		return time.Time{}, true
+	}
+	return life.HardEnd()
+}
+
+// idle is how long after its last use a token ends that use extends.
+func (r Record) idle() (time.Duration, bool) {
+	life, err := record.LifetimeOf(r.Object)
+	if err != nil {
+		return 0, false
+	}
+	return life.Sliding()
+}
+
+// endsUnused says that a use would move the token's end later.
+func (r Record) endsUnused(now time.Time) bool {
+	end, ends := r.end(now)
+	hard, hardEnds := r.hardEnd()
+	return r.sliding() && ends && (!hardEnds || end.Before(hard))
+}
 
 // end is when the token ends, as it is known at now: use may move it later.
 func (r Record) end(now time.Time) (at time.Time, ok bool) {
@@ -310,6 +340,41 @@ func (s State) finishedByAge() (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return ended, !ended.Before(expires)
+}
+
+// endedUnused says that the current token ended for want of use, which would have
+// let it live on, and when.
+func (s State) endedUnused() (time.Time, bool) {
+	end, finished := s.finishedByAge()
+	if !finished {
+		return time.Time{}, false
+	}
+	if current, found := s.current(); found && current.Void == nil {
+		return end, current.endsUnused(s.Now)
+	}
+	issuedAt, err := s.Token.Status.IssuedAt.Parse()
+	return end, s.Plan.ExtendWhenUsed && err == nil && end.Before(issuedAt.Add(s.Plan.MaxLifetime))
+}
+
+// Unconfirmed says that a token ended for want of use, as far as was observed,
+// while the status does not say so yet. A verifier may just have written a use
+// that a cache does not show: the record has to be read again before anything
+// follows from its end.
+func (s State) Unconfirmed(r Record) bool {
+	if !r.sliding() || r.Void != nil || r.revoked() || !r.ended(s.Now) {
+		return false
+	}
+	if hard, ends := r.hardEnd(); ends && !s.Now.Before(hard) {
+		return false // no use would help
+	}
+	status := s.Token.Status
+	switch {
+	case r.Object.Name == status.TokenID:
+		return status.EndedAt == ""
+	case r.Object.Spec.Revision > status.Revision:
+		return true
+	}
+	return slices.ContainsFunc(status.Tokens, func(t v1alpha1.IssuedToken) bool { return t.ID == r.Object.Name })
 }
 
 // currentIssuedAt is when the current token was issued.

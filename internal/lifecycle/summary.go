@@ -19,6 +19,7 @@ func Summarize(s State, age *v1alpha1.EffectiveMaxAge) v1alpha1.AccessTokenStatu
 		status.Revision = max(status.Revision, r.Object.Spec.Revision)
 	}
 	status.Tokens = s.verifyingTokens()
+	status.LastUsedAt = s.lastUsedAt()
 	status.EndedAt = s.endedAt()
 	status.NextRotationAt = s.nextRotationAt()
 	status.SecretName = ""
@@ -37,11 +38,15 @@ func (s State) describeCurrent(status *v1alpha1.AccessTokenStatus) {
 	if !found {
 		return
 	}
+	known := status.ExpiresAt
+	if status.TokenID != current.Object.Name {
+		known = ""
+	}
 	status.TokenID = current.Object.Name
 	status.IssuedAt = current.Object.Spec.IssuedAt
 	status.ExpiresAt = ""
 	if end, ends := current.end(s.Now); ends && !current.revoked() {
-		status.ExpiresAt = v1alpha1.NewTimestamp(end)
+		status.ExpiresAt = s.shownEnd(current, end, known)
 	}
 }
 
@@ -54,7 +59,7 @@ func (s State) verifyingTokens() []v1alpha1.IssuedToken {
 		}
 		token := v1alpha1.IssuedToken{ID: r.Object.Name, Revision: r.Object.Spec.Revision, IssuedAt: r.Object.Spec.IssuedAt}
 		if end, ends := r.end(s.Now); ends {
-			token.ExpiresAt = v1alpha1.NewTimestamp(end)
+			token.ExpiresAt = s.shownEnd(r, end, s.knownEnd(token.ID))
 		}
 		tokens = append(tokens, token)
 	}

@@ -43,7 +43,15 @@ func LifetimeOf(rec *v1alpha1.TokenRecord) (Lifetime, error) {
 // lies in the future, by a clock that is off, counts as a use at now. The moment
 // is the zero time where it cannot be told.
 func (l Lifetime) End(now time.Time) (at time.Time, ok bool) {
-	switch end := l.end(now.UnixMicro()); end {
+	return moment(l.end(now.UnixMicro()))
+}
+
+// HardEnd returns the moment past which no use leads: that of End for a token
+// that use does not extend. ok is false where there is none.
+func (l Lifetime) HardEnd() (at time.Time, ok bool) { return moment(l.hard) }
+
+func moment(end int64) (at time.Time, ok bool) {
+	switch end {
 	case never:
 		return time.Time{}, false
 	case longAgo:
