@@ -61,6 +61,9 @@ const (
 	// ReasonRecordLost: the record of the current token was deleted, edited or
 	// restored from a backup, and a new token was issued (events only).
 	ReasonRecordLost = "RecordLost"
+	// ReasonRevokedByHolder: whoever held the token revoked it, and a new one was
+	// issued (events only).
+	ReasonRevokedByHolder = "RevokedByHolder"
 	// ReasonKeyLost: the key Secret is missing though records exist.
 	ReasonKeyLost = "KeyLost"
 	// ReasonWriteFailed: the API server refused a write; it is tried again.

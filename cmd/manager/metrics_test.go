@@ -29,7 +29,7 @@ var labelValues = map[string]map[string][]string{
 	"accesstoken_issued_total": {"cause": {
 		string(lifecycle.CauseFirst), string(lifecycle.CauseInterval), string(lifecycle.CauseSchedule), string(lifecycle.CauseRequested),
 		string(lifecycle.CauseReactivated), string(lifecycle.CauseSecretTemplate), string(lifecycle.CausePredecessor), string(lifecycle.CauseSecretDeleted), string(lifecycle.CauseSecretChanged),
-		string(lifecycle.CauseRecordLost), string(lifecycle.CauseRecordRevoked),
+		string(lifecycle.CauseRecordLost), string(lifecycle.CauseRecordRevoked), string(lifecycle.CauseRevokedByHolder),
 	}},
 	"accesstoken_ended_total": {"reason": {
 		string(v1alpha1.EndReasonSuperseded), string(v1alpha1.EndReasonSuspended), string(v1alpha1.EndReasonRevoked), string(v1alpha1.EndReasonUnpublished),

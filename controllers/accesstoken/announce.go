@@ -56,6 +56,9 @@ func published(a lifecycle.Issue, object *v1alpha1.TokenRecord, secret string) h
 	case lifecycle.CauseRecordLost, lifecycle.CauseRecordRevoked:
 		h.eventType, h.reason, h.action = corev1.EventTypeWarning, v1alpha1.ReasonRecordLost, "Repair"
 		h.note = fmt.Sprintf("the record of the token before was deleted, revoked or no longer opens (%s); Secret %s now has token %s, revision %d", a.Cause, secret, object.Name, a.Revision)
+	case lifecycle.CauseRevokedByHolder:
+		h.eventType, h.reason, h.action = corev1.EventTypeWarning, v1alpha1.ReasonRevokedByHolder, "Replace"
+		h.note = fmt.Sprintf("token %s was revoked by its holder; Secret %s now has token %s, revision %d: find out why, it may have leaked", a.Replaces, secret, object.Name, a.Revision)
 	case lifecycle.CauseFirst, lifecycle.CauseReactivated, lifecycle.CauseInterval, lifecycle.CauseSchedule, lifecycle.CauseRequested, lifecycle.CauseSecretTemplate, lifecycle.CausePredecessor:
 	}
 	return h

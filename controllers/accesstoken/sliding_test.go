@@ -335,3 +335,51 @@ var _ = Describe("A token that use extends", func() {
 		Expect(w.records(ctx)).To(BeEmpty())
 	})
 })
+
+var _ = Describe("A token that its holder revoked", func() {
+	It("is replaced at once, without overlap and with a warning", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.declare(ctx, rotating())
+		p := w.start(0)
+		p.restWithin(ctx, 0)
+		text := w.currentToken(ctx, w.key.Name)
+		w.patchRecord(ctx, text, func(status *v1alpha1.TokenRecordStatus) {
+			status.RevokedAt, status.Reason = v1alpha1.NewTimestamp(w.clock.Now()), v1alpha1.EndReasonRevokedByHolder
+		})
+		w.settled(ctx)
+		p.restWithin(ctx, 0)
+		Expect(w.verify(ctx, text)).NotTo(Succeed())
+		delivers(ctx, w)
+		at := w.token(ctx)
+		Expect(at.Status.Revision).To(BeEquivalentTo(2))
+		Expect(at.Status.Tokens).To(HaveLen(1))
+		revoked := w.record(ctx, text)
+		Expect(revoked.Status.Reason).To(Equal(v1alpha1.EndReasonRevokedByHolder))
+		Expect(w.happened(v1alpha1.ReasonRevokedByHolder)).To(ConsistOf(And(
+			HavePrefix("Warning"), ContainSubstring("token "+revoked.Name+" was revoked by its holder"), ContainSubstring(at.Status.TokenID),
+		)))
+		w.consistent(ctx)
+	})
+
+	It("is replaced ever more slowly where a holder does nothing else", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.declare(ctx, v1alpha1.AccessTokenSpec{})
+		p := w.start(0)
+		p.restWithin(ctx, 0)
+		for _, wait := range []time.Duration{0, time.Second, 2 * time.Second} {
+			text := w.currentToken(ctx, w.key.Name)
+			w.patchRecord(ctx, text, func(status *v1alpha1.TokenRecordStatus) {
+				status.RevokedAt, status.Reason = v1alpha1.NewTimestamp(w.clock.Now()), v1alpha1.EndReasonRevokedByHolder
+			})
+			w.settled(ctx)
+			if wait > 0 {
+				result, err := p.reconcile(ctx)
+				Expect(err).NotTo(HaveOccurred())
+				Expect(result.RequeueAfter).To(Equal(wait))
+				Expect(w.currentToken(ctx, w.key.Name)).To(Equal(text))
+			}
+			p.restWithin(ctx, wait)
+			Expect(w.currentToken(ctx, w.key.Name)).NotTo(Equal(text))
+		}
+	})
+})

@@ -9,10 +9,12 @@ import (
 // Action is one step that changes the world. Each is safe to repeat.
 type Action interface{ action() }
 
-// Issue makes a record of this revision and publishes its token.
+// Issue makes a record of this revision and publishes its token. Replaces is the
+// ID of the token issued before, empty for the first.
 type Issue struct {
 	Revision int64
 	Cause    Cause
+	Replaces string
 }
 
 // EndRecord takes a record's power away: at once when RevokedAt is set, from a
@@ -65,13 +67,17 @@ const (
 	CauseSecretChanged  Cause = "SecretChanged"
 	CauseRecordLost     Cause = "RecordLost"
 	CauseRecordRevoked  Cause = "RecordRevoked"
+
+	// CauseRevokedByHolder: whoever held the token revoked it, as one does with a
+	// token that leaked.
+	CauseRevokedByHolder Cause = "RevokedByHolder"
 )
 
 // Repair says that the cause is somebody else's change, against which the
 // operator must not fight without pause.
 func (c Cause) Repair() bool {
 	switch c {
-	case CauseSecretDeleted, CauseSecretChanged, CauseRecordLost, CauseRecordRevoked:
+	case CauseSecretDeleted, CauseSecretChanged, CauseRecordLost, CauseRecordRevoked, CauseRevokedByHolder:
 		return true
 	case CauseFirst, CauseInterval, CauseSchedule, CauseRequested, CauseReactivated, CauseSecretTemplate, CausePredecessor:
 	}

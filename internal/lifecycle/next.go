@@ -48,7 +48,7 @@ func issue(s State) Action {
 	if !ok || s.Now.Before(at) {
 		return nil
 	}
-	return Issue{Revision: s.nextRevision(), Cause: cause}
+	return Issue{Revision: s.nextRevision(), Cause: cause, Replaces: s.currentID()}
 }
 
 // Due says why a new token is needed and from when; ok is false when none is,
@@ -107,6 +107,8 @@ func (s State) needed() (Cause, time.Time, bool) {
 		return CauseRecordLost, s.Now, true
 	case current.revoked() && (current.Object.Status.Reason == v1alpha1.EndReasonSuspended || current.Object.Status.Reason == v1alpha1.EndReasonRevoked):
 		return CauseReactivated, s.Now, true
+	case current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonRevokedByHolder:
+		return CauseRevokedByHolder, s.Now, true
 	case current.ended(s.Now):
 		return CauseRecordRevoked, s.Now, true
 	}

@@ -86,6 +86,10 @@ func TestNextOfTokensThatUseExtends(t *testing.T) {
 			declared(t, late).extended(1, 20*day, 10*day, 40*day).used(0).extended(2, 0, 10*day, 40*day).published(1).published(2).but(func(s *lifecycle.State) {
 				s.Records[0].Object.Status.ExpiresAt = v1alpha1.NewTimestamp(now.Add(day))
 			}), "nothing"},
+		"A token that its holder revoked is replaced at once": {
+			declared(t, used).extended(1, day, 10*day, 40*day).used(0).published(1).but(revoke(1, v1alpha1.EndReasonRevokedByHolder)), "issue 2: RevokedByHolder"},
+		"A token before, that its holder revoked, is not replaced": {
+			declared(t, used).extended(1, day, 10*day, 40*day).extended(2, time.Hour, 10*day, 40*day).published(1).published(2).but(revoke(1, v1alpha1.EndReasonRevokedByHolder)), "nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(test.want, describe(lifecycle.Next(test.given.State))); diff != "" {
@@ -96,6 +100,15 @@ func TestNextOfTokensThatUseExtends(t *testing.T) {
 }
 
 func noSecret(s *lifecycle.State) { s.Secrets = nil }
+
+func TestAnIssueNamesTheTokenThatItReplaces(t *testing.T) {
+	spec := v1alpha1.AccessTokenSpec{MaxAge: "240h"}
+	first, _ := lifecycle.Next(declared(t, spec).State).(lifecycle.Issue)
+	second, _ := lifecycle.Next(declared(t, spec).recorded(1, day, 10*day).published(1).but(revoke(1, v1alpha1.EndReasonRevokedByHolder)).State).(lifecycle.Issue)
+	if first.Replaces != "" || second.Replaces != id(1) {
+		t.Errorf("replaced are %q and %q, want none and %q", first.Replaces, second.Replaces, id(1))
+	}
+}
 
 func TestAnEndForWantOfUseIsToBeConfirmedUntilTheStatusSaysSo(t *testing.T) {
 	spec := v1alpha1.AccessTokenSpec{MaxAge: "240h", ExtendWhenUsed: true}
