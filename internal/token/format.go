@@ -71,13 +71,7 @@ var (
 // checksum returns the CRC-32 (IEEE) of text as six base62 digits, the most
 // significant first.
 func checksum(text string) [ChecksumLength]byte {
-	// The library's function would have the text copied to the heap.
-	crc := ^uint32(0)
-	for i := range len(text) {
-		crc = crc32.IEEETable[byte(crc)^text[i]] ^ crc>>8
-	}
-	crc = ^crc
-
+	crc := crc32Of(text)
 	var digits [ChecksumLength]byte
 	for i := ChecksumLength - 1; i >= 0; i-- {
 		digits[i] = base62Alphabet[crc%62]
@@ -85,6 +79,34 @@ func checksum(text string) [ChecksumLength]byte {
 	}
 	return digits
 }
+
+// crc32Of is the library's CRC-32, which would have the text copied to the heap:
+// eight bytes at a time (slicing-by-8), as it does where the machine has no
+// instruction for it. A test holds the one against the other.
+func crc32Of(text string) uint32 {
+	crc := ^uint32(0)
+	for ; len(text) >= 8; text = text[8:] {
+		crc ^= uint32(text[0]) | uint32(text[1])<<8 | uint32(text[2])<<16 | uint32(text[3])<<24
+		crc = slicing[0][text[7]] ^ slicing[1][text[6]] ^ slicing[2][text[5]] ^ slicing[3][text[4]] ^
+			slicing[4][crc>>24] ^ slicing[5][crc>>16&0xff] ^ slicing[6][crc>>8&0xff] ^ slicing[7][crc&0xff]
+	}
+	for i := range len(text) {
+		crc = slicing[0][byte(crc)^text[i]] ^ crc>>8
+	}
+	return ^crc
+}
+
+// slicing has at [n][b] what the byte b does to a CRC-32 that n further bytes of
+// zero follow.
+var slicing = func() (tables [8]crc32.Table) {
+	tables[0] = *crc32.IEEETable
+	for n := 1; n < len(tables); n++ {
+		for b, crc := range tables[n-1] {
+			tables[n][b] = tables[0][byte(crc)] ^ crc>>8
+		}
+	}
+	return tables
+}()
 
 // consistsOf reports whether every byte of text is in the alphabet.
 func consistsOf(text string, alphabet *[256]bool) bool {

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"hash/crc32"
 	"io"
 	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"pgregory.net/rapid"
 )
 
 const someID = "tmg4q6xlfs536ssw"
@@ -193,4 +196,13 @@ func TestDeclaredIDsDifferForEachUIDAndRevision(t *testing.T) {
 			seen[id] = true
 		}
 	}
+}
+
+func TestTheCRCIsTheLibrarys(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.SliceOf(rapid.Byte()).Draw(t, "text")
+		if got, want := crc32Of(string(text)), crc32.ChecksumIEEE(text); got != want {
+			t.Fatalf("%x, want %x", got, want)
+		}
+	})
 }
