@@ -59,7 +59,7 @@ func TestHMACAgreesWithTheLibrary(t *testing.T) {
 		library.Write([]byte(label))
 		library.Write(first)
 		library.Write(second)
-		if got := hmacSHA256(&key, label, first, second); !hmac.Equal(got[:], library.Sum(nil)) {
+		if got := newMACKey(key).mac(label, first, second); !hmac.Equal(got[:], library.Sum(nil)) {
 			t.Fatalf("got %x", got)
 		}
 	})

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unique"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 )
@@ -57,7 +56,8 @@ func Seal(rec *v1alpha1.TokenRecord, keyID string, key Key, clusterID string, se
 	if err != nil {
 		return err
 	}
-	hash, seal := hashOf(&key, &sum, &secretDigest), sealOf(&key, &sum)
+	keyed := newMACKey(key)
+	hash, seal := keyed.hashOf(&sum, &secretDigest), keyed.sealOf(&sum)
 	spec.Hash, spec.Seal = hex.EncodeToString(hash[:]), hex.EncodeToString(seal[:])
 	rec.Spec = spec
 	return nil
@@ -91,13 +91,14 @@ func (o Opener) Open(rec *v1alpha1.TokenRecord) (Sealed, error) {
 	if err != nil {
 		return Sealed{}, err
 	}
-	if seal := sealOf(&key, &sum); subtle.ConstantTimeCompare([]byte(hex.EncodeToString(seal[:])), []byte(rec.Spec.Seal)) != 1 {
+	keyed := newMACKey(key)
+	if seal := keyed.sealOf(&sum); subtle.ConstantTimeCompare([]byte(hex.EncodeToString(seal[:])), []byte(rec.Spec.Seal)) != 1 {
 		return Sealed{}, ErrSealBroken
 	}
 	if err := o.checkGoodOnce(rec); err != nil {
 		return Sealed{}, err
 	}
-	return newSealed(key, sum, rec.Spec.Hash), nil
+	return newSealed(keyed, sum, rec.Spec.Hash), nil
 }
 
 func (o Opener) checkGoodOnce(rec *v1alpha1.TokenRecord) error {
@@ -121,34 +122,34 @@ func (o Opener) checkGoodOnce(rec *v1alpha1.TokenRecord) error {
 type Sealed struct {
 	canonical digest
 	hash      digest
-	// The few keys are shared by all that were sealed with them, and go with
-	// the last.
-	key unique.Handle[Key]
+	key       macKey
 }
 
 // Decoy returns a Sealed that verifies nothing and takes as long over it as any
 // other: for a token of which there is no record.
-func Decoy() Sealed { return Sealed{key: unique.Make(Key{1})} }
+func Decoy() Sealed { return newSealed(newMACKey(Key{1}), digest{}, "") }
 
-func newSealed(key Key, canonical digest, hashText string) Sealed {
-	hash, err := hex.DecodeString(hashText)
-	if err != nil || len(hash) != len(digest{}) {
-		return Sealed{} // an edited hash: the record opens, and no token fits it
+// newSealed takes an edited hash, which is no digest, for one that no token has:
+// the record opens, and verifies nothing in the same time as any other.
+func newSealed(key macKey, canonical digest, hashText string) Sealed {
+	s := Sealed{canonical: canonical, key: key}
+	if hash, err := hex.DecodeString(hashText); err == nil && len(hash) == len(s.hash) {
+		s.hash = digest(hash)
 	}
-	return Sealed{canonical: canonical, hash: digest(hash), key: unique.Make(key)}
+	return s
 }
 
 // With says that the record was sealed with this key.
-func (s Sealed) With(key Key) bool { return s.key == unique.Make(key) }
+func (s Sealed) With(key Key) bool { return s.key.is(key) }
 
 // Verify reports whether a presented secret, by its digest, is the one that the
 // record was sealed for. It takes the same time whatever the digest, and does
 // not allocate. It does not look at ends, networks or audiences.
 func (s Sealed) Verify(secretDigest [32]byte) bool {
-	if s.key == (unique.Handle[Key]{}) {
+	if s.key.absent() {
 		return false
 	}
-	key := s.key.Value()
-	hash := hashOf(&key, &s.canonical, &secretDigest)
-	return subtle.ConstantTimeCompare(hash[:], s.hash[:]) == 1
+	hash := s.key.hashOf(&s.canonical, &secretDigest)
+	// No token has a hash of zeros: it stands for one that cannot be read.
+	return equal(&hash, &s.hash) && s.hash != digest{}
 }
