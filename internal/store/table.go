@@ -9,8 +9,8 @@ import (
 )
 
 // table finds tokens by their ID: open addressing over pointers, so that readers
-// need no lock and a token costs its pointer twice at most four times. One writer
-// at a time; any number of readers beside it.
+// need no lock. One writer at a time; any number of readers beside it. A token
+// costs its slot of 16 bytes twice at most four times.
 type table struct {
 	current atomic.Pointer[slots]
 	live    int // tokens in it
@@ -19,7 +19,15 @@ type table struct {
 
 type slots struct {
 	seed maphash.Seed
-	at   []atomic.Pointer[verify.Token] // its length is a power of two
+	at   []slot // its length is a power of two
+}
+
+// slot is empty, or of the tokens of one ID for good. The hash of the ID is there
+// before the token, and saves readers a look at most tokens of other IDs, which
+// are anywhere in memory.
+type slot struct {
+	hash  atomic.Uint64
+	token atomic.Pointer[verify.Token]
 }
 
 // leastSlots is the size of an empty table.
@@ -40,59 +48,60 @@ func newTable(tokens int) *table {
 }
 
 func newSlots(size int) *slots {
-	return &slots{seed: maphash.MakeSeed(), at: make([]atomic.Pointer[verify.Token], size)}
+	return &slots{seed: maphash.MakeSeed(), at: make([]slot, size)}
 }
 
-// home is the first slot to look at.
-func (s *slots) home(id token.ID) int {
-	return int(maphash.Bytes(s.seed, id[:]) & uint64(len(s.at)-1)) //nolint:gosec // masked
-}
-
-func (s *slots) next(slot int) int { return (slot + 1) & (len(s.at) - 1) }
-
-// find returns the slot of a token, or else the empty one that ends the search.
-func (s *slots) find(id token.ID) (slot int, found *verify.Token) {
-	for slot = s.home(id); ; slot = s.next(slot) {
-		switch t := s.at[slot].Load(); {
+// find returns the slot of an ID with its token, or else the empty one that ends
+// the search, and the hash of the ID.
+func (s *slots) find(id token.ID) (at *slot, hash uint64, found *verify.Token) {
+	hash = maphash.Bytes(s.seed, id[:])
+	mask := uint64(len(s.at) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		at = &s.at[i]
+		switch t := at.token.Load(); {
 		case t == nil:
-			return slot, nil
-		case t.Key() == id:
-			return slot, t
+			return at, hash, nil
+		case at.hash.Load() == hash && t.Key() == id && t != &left:
+			return at, hash, t
 		}
 	}
 }
 
+// set puts a token into the slot that was found for it.
+func (s *slot) set(hash uint64, t *verify.Token) {
+	s.hash.Store(hash)
+	s.token.Store(t)
+}
+
 // get returns the token of this ID, or nil.
 func (t *table) get(id token.ID) *verify.Token {
-	_, found := t.current.Load().find(id)
+	_, _, found := t.current.Load().find(id)
 	return found
 }
 
 // put adds a token, or takes the place of the one with its ID.
 func (t *table) put(added *verify.Token) {
 	s := t.current.Load()
-	slot, found := s.find(added.Key())
+	at, hash, found := s.find(added.Key())
 	if found != nil {
-		s.at[slot].Store(added)
+		at.token.Store(added)
 		return
 	}
 	if (t.used+1)*4 > len(s.at)*3 {
-		s = t.rebuild()
-		slot, _ = s.find(added.Key())
+		at, hash, _ = t.rebuild().find(added.Key())
 	}
-	s.at[slot].Store(added)
+	at.set(hash, added)
 	t.live++
 	t.used++
 }
 
 // remove takes a token out.
 func (t *table) remove(id token.ID) {
-	s := t.current.Load()
-	slot, found := s.find(id)
+	at, _, found := t.current.Load().find(id)
 	if found == nil {
 		return
 	}
-	s.at[slot].Store(&left)
+	at.token.Store(&left)
 	t.live--
 }
 
@@ -105,8 +114,8 @@ func (t *table) rebuild() *slots {
 	}
 	moved := newSlots(size)
 	for each := range t.all() {
-		slot, _ := moved.find(each.Key())
-		moved.at[slot].Store(each)
+		at, hash, _ := moved.find(each.Key())
+		at.set(hash, each)
 	}
 	t.used = t.live
 	t.current.Store(moved)
@@ -118,7 +127,7 @@ func (t *table) all() func(yield func(*verify.Token) bool) {
 	s := t.current.Load()
 	return func(yield func(*verify.Token) bool) {
 		for i := range s.at {
-			if each := s.at[i].Load(); each != nil && each != &left && !yield(each) {
+			if each := s.at[i].token.Load(); each != nil && each != &left && !yield(each) {
 				return
 			}
 		}

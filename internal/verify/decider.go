@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"strings"
@@ -41,18 +42,13 @@ type Decider struct {
 	// Clock tells the time.
 	Clock clock.PassiveClock
 
-	// DefaultAudience is that of tokens that were declared without one.
+	// DefaultAudience is that of tokens that were declared without one. Empty: they
+	// are meant for nobody.
 	DefaultAudience string
-}
 
-// check looks for one reason to refuse a token whose secret proved right. It
-// returns none for a token that passes.
-type check func(d *Decider, t *Token, request *Request, now time.Time) Reason
-
-// checks are done in this order: first what ended the token for everybody, then
-// what it lacks for this acceptor.
-var checks = [...]check{
-	(*Decider).checkEnd, (*Decider).checkOwner, (*Decider).checkAudience, (*Decider).checkNetwork, (*Decider).checkScopes,
+	// Complete says whether the index has every token that it should. While it has
+	// not, a token that is not found could not be checked. Nil means always.
+	Complete func() bool
 }
 
 // Verify decides about one presented token. It makes no request, takes no lock
@@ -71,27 +67,30 @@ func (d *Decider) Verify(_ context.Context, request Request) (Verdict, error) {
 		// As much work as for a token that is there, lest the time tells IDs that are
 		// from those that are not.
 		nobody.Verify(presented.SecretDigest())
+		if d.Complete != nil && !d.Complete() {
+			return Verdict{}, ErrNotReady
+		}
 		return Verdict{Reason: ReasonUnknown}, nil
 	}
 	if !t.sealed.Verify(presented.SecretDigest()) {
 		return Verdict{Reason: ReasonWrongSecret}, nil
 	}
-	for _, check := range checks {
-		if reason := check(d, t, &request, now); reason != "" {
-			return Verdict{Reason: reason, Token: t}, nil
-		}
-	}
-	return Verdict{Token: t}, nil
+	// First what ended the token for everybody, then what it lacks for this acceptor.
+	// Each is a reason to refuse it, or none.
+	reason := cmp.Or(
+		checkEnd(t, now), checkOwner(t, now), d.checkAudience(t, &request), checkNetwork(t, &request), checkScopes(t, &request),
+	)
+	return Verdict{Reason: reason, Token: t}, nil
 }
 
 // nobody verifies no secret, and takes as long over it as a record does.
 var nobody = record.Decoy()
 
-func (d *Decider) checkEnd(t *Token, _ *Request, now time.Time) Reason {
+func checkEnd(t *Token, now time.Time) Reason {
 	switch {
 	case t.issuedAt > now.Add(clockTolerance).Unix():
 		return ReasonNotYetValid
-	case now.UnixMicro() >= t.revokedAt:
+	case t.revokedAt != notRevoked:
 		return ReasonRevoked
 	case t.life.Ended(now):
 		return ReasonExpired
@@ -99,20 +98,19 @@ func (d *Decider) checkEnd(t *Token, _ *Request, now time.Time) Reason {
 	return ""
 }
 
-func (d *Decider) checkOwner(t *Token, _ *Request, now time.Time) Reason {
+func checkOwner(t *Token, now time.Time) Reason {
 	unseenGood := now.Unix() < t.createdAt+int64(unseenTolerance/time.Second)
-	switch state := t.owner.namespace.State(); {
-	case state == StateGone, state == StateUnseen && !unseenGood:
+	good := func(state State) bool { return state == StateLive || state == StateUnseen && unseenGood }
+	switch namespace := t.owner.namespace; {
+	case !good(namespace.State()), !namespace.held(t.createdAt):
 		return ReasonNamespaceGone
-	}
-	switch state := t.owner.State(); {
-	case state == StateGone, state == StateUnseen && !unseenGood:
+	case !good(t.owner.State()):
 		return ReasonOwnerGone
 	}
 	return ""
 }
 
-func (d *Decider) checkAudience(t *Token, request *Request, _ time.Time) Reason {
+func (d *Decider) checkAudience(t *Token, request *Request) Reason {
 	for _, audience := range request.Audiences {
 		if d.Accepts(t, audience) {
 			return ""
@@ -126,15 +124,15 @@ func (d *Decider) Accepts(t *Token, audience string) bool {
 	return t.MeantFor(audience, d.DefaultAudience)
 }
 
-func (d *Decider) checkNetwork(t *Token, request *Request, _ time.Time) Reason {
-	if len(t.networks) == 0 {
+func checkNetwork(t *Token, request *Request) Reason {
+	if !t.Networked() {
 		return ""
 	}
 	if !request.ClientIP.IsValid() {
 		return ReasonNetworkUnknown
 	}
 	address := request.ClientIP.Unmap().WithZone("")
-	for _, network := range t.networks {
+	for _, network := range *t.networks {
 		if contains(network, address) {
 			return ""
 		}
@@ -151,7 +149,7 @@ func contains(network netip.Prefix, address netip.Addr) bool {
 	return network.Contains(address)
 }
 
-func (d *Decider) checkScopes(t *Token, request *Request, _ time.Time) Reason {
+func checkScopes(t *Token, request *Request) Reason {
 	if request.ScopesUnchecked && !t.scopes.Absent() {
 		return ReasonScopesNotEnforced
 	}

@@ -1,6 +1,9 @@
 package verify
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // State is what is known of an object that a token depends on.
 type State uint32
@@ -14,11 +17,12 @@ const (
 	StateGone
 )
 
-// Namespace is what is known of a namespace. The tokens in it share it, so that
-// its end reaches all of them at once.
+// Namespace is what is known of the namespace of a name. The tokens in it share
+// it, so that its end reaches all of them at once.
 type Namespace struct {
 	name  string
 	state atomic.Uint32
+	since atomic.Int64 // Unix seconds; 0: not known
 }
 
 // NewNamespace makes a Namespace that is unseen.
@@ -32,6 +36,20 @@ func (n *Namespace) State() State { return State(n.state.Load()) }
 
 // SetState notes what has become of it.
 func (n *Namespace) SetState(s State) { n.state.Store(uint32(s)) }
+
+// SetLive notes that it is there, and since when by the API server's clock. What
+// was made long before was in an earlier one of that name, and is gone with it,
+// though the news of that may be on its way still.
+func (n *Namespace) SetLive(created time.Time) {
+	n.since.Store(created.Unix())
+	n.SetState(StateLive)
+}
+
+// held says that what was made at a moment was in this namespace and not in an
+// earlier one. API servers' clocks differ, so that it may look a little older.
+func (n *Namespace) held(createdAt int64) bool {
+	return createdAt >= n.since.Load()-int64(clockTolerance/time.Second)
+}
 
 // Owner is what is known of an AccessToken. Its tokens share it, so that its end
 // reaches all of them at once.

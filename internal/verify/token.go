@@ -17,23 +17,24 @@ import (
 // Token is what is kept in memory of one sealed record. It is immutable but for
 // when a use was last noted and sampled; a changed record makes another Token.
 type Token struct {
-	id     token.ID
-	keyID  unique.Handle[string]
-	sealed record.Sealed
-	life   record.Lifetime
-	owner  *Owner
-
-	subject   string
-	uid       string
-	creator   unique.Handle[string]
-	groups    List
-	scopes    List
+	// What every decision reads, side by side.
+	id        token.ID
+	sealed    record.Sealed
+	life      record.Lifetime
+	owner     *Owner
+	issuedAt  int64 // Unix seconds
+	createdAt int64 // Unix seconds, by the API server
+	revokedAt int64 // Unix microseconds, or notRevoked
 	audiences List
-	networks  []netip.Prefix
+	scopes    List
+	networks  *[]netip.Prefix // nil for the most
 
-	issuedAt        int64 // Unix seconds
-	createdAt       int64 // Unix seconds, by the API server
-	revokedAt       int64 // Unix microseconds; math.MaxInt64: not revoked
+	// What is told of a token that is good.
+	subject         string
+	uid             string
+	creator         unique.Handle[string]
+	groups          List
+	keyID           unique.Handle[string]
 	lastUsedAt      int64 // Unix seconds; 0: never
 	resourceVersion uint64
 
@@ -41,12 +42,17 @@ type Token struct {
 	sampled atomic.Uint64 // Unix minutes, then eight bits of protocols
 }
 
+const notRevoked = math.MaxInt64
+
 // NewToken makes a Token from a record that opened as sealed. It fails for a
 // record with a value that cannot be read or kept; such a one verifies nothing.
 func NewToken(rec *v1alpha1.TokenRecord, sealed record.Sealed, owner *Owner) (*Token, error) {
 	t := &Token{
 		sealed: sealed, owner: owner, subject: rec.Spec.Subject.Name, uid: rec.Spec.Subject.UID,
-		keyID: unique.Make(rec.Spec.KeyID), creator: unique.Make(creatorOf(rec)), createdAt: rec.CreationTimestamp.Unix(), revokedAt: math.MaxInt64,
+		keyID: unique.Make(rec.Spec.KeyID), creator: unique.Make(creatorOf(rec)), createdAt: rec.CreationTimestamp.Unix(), revokedAt: notRevoked,
+	}
+	if t.uid == owner.uid {
+		t.uid = owner.uid // one text instead of two
 	}
 	var err error
 	if t.id, err = token.ParseID(rec.Name); err != nil {
@@ -61,7 +67,10 @@ func NewToken(rec *v1alpha1.TokenRecord, sealed record.Sealed, owner *Owner) (*T
 	if err := t.readInstants(rec); err != nil {
 		return nil, err
 	}
-	return t, t.readLists(&rec.Spec)
+	if err := t.readLists(&rec.Spec); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 func creatorOf(rec *v1alpha1.TokenRecord) string {
@@ -102,13 +111,17 @@ func (t *Token) readLists(spec *v1alpha1.TokenRecordSpec) error {
 			return fmt.Errorf("%s: an item is empty or holds a NUL", list.field)
 		}
 	}
+	if len(spec.AllowedCIDRs) == 0 {
+		return nil
+	}
+	networks := make([]netip.Prefix, len(spec.AllowedCIDRs))
 	for i, text := range spec.AllowedCIDRs {
-		network, err := text.Parse()
-		if err != nil {
+		var err error
+		if networks[i], err = text.Parse(); err != nil {
 			return fmt.Errorf("spec.allowedCIDRs[%d]: %w", i, err)
 		}
-		t.networks = append(t.networks, network)
 	}
+	t.networks = &networks
 	return nil
 }
 
@@ -158,21 +171,22 @@ func (t *Token) Audiences() List { return t.audiences }
 // tokens which were declared without one.
 func (t *Token) MeantFor(audience, byDefault string) bool {
 	if t.audiences.Absent() {
-		return audience == byDefault
+		return audience == byDefault && audience != ""
 	}
 	return t.audiences.Contains(audience)
 }
 
 // Networked says that the token may be used from some networks only.
-func (t *Token) Networked() bool { return len(t.networks) > 0 }
+func (t *Token) Networked() bool { return t.networks != nil }
 
 // IssuedAt is when the token was issued.
 func (t *Token) IssuedAt() time.Time { return time.Unix(t.issuedAt, 0).UTC() }
 
-// RevokedAt is from when on the token is revoked; ok is false for one that is
-// not.
+// RevokedAt is when the token was revoked, by the clock of who did; ok is false
+// for one that is not. It is refused from the moment that this is known, whatever
+// the other clock said: nobody revokes for later.
 func (t *Token) RevokedAt() (at time.Time, ok bool) {
-	return time.UnixMicro(t.revokedAt).UTC(), t.revokedAt != math.MaxInt64
+	return time.UnixMicro(t.revokedAt).UTC(), t.revokedAt != notRevoked
 }
 
 // Lifetime is what the token's end follows from.
