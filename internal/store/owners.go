@@ -13,81 +13,108 @@ import (
 // that is still to be seen.
 const remembered = time.Minute
 
+// place is a namespace with how many AccessTokens that are known are in it. There
+// is one for a name, also across the end of a namespace and one made anew: news
+// of what is in it comes by other watches, before or after.
+type place struct {
+	*verify.Namespace
+	there  bool // the API server has it, be it on its way out
+	owners int
+}
+
+// ownerKey is by namespace too: a record in another one than its AccessToken is
+// of none.
+type ownerKey struct{ namespace, uid string }
+
+func keyOf(owner *verify.Owner) ownerKey { return ownerKey{owner.Namespace().Name(), owner.UID()} }
+
 // ownership is an AccessToken with how many tokens in the index are its.
 type ownership struct {
 	*verify.Owner
 	tokens int
-	goneAt time.Time
+	there  bool  // the API server has it, be it on its way out
+	goneAt int64 // Unix nanoseconds; 0: it was not heard of its end
 }
 
 type departure struct {
-	uid string
-	at  time.Time
+	owner ownerKey
+	at    int64 // Unix nanoseconds
 }
 
 // PutOwner takes in what an AccessToken's metadata says now.
 func (s *Store) PutOwner(object *metav1.PartialObjectMetadata) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.change()()
 	s.putOwner(object)
 }
 
 // DeleteOwner notes that an AccessToken is gone. Its tokens are refused from
 // here on.
 func (s *Store) DeleteOwner(object *metav1.PartialObjectMetadata) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.part(string(object.UID))
+	defer s.change()()
+	s.part(ownerOf(object))
 }
 
 // ReplaceOwners takes in all AccessTokens that there are; all others are gone.
 func (s *Store) ReplaceOwners(objects []*metav1.PartialObjectMetadata) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	there := make(map[string]bool, len(objects))
+	defer s.change()()
+	there := make(map[ownerKey]bool, len(objects))
 	for _, object := range objects {
-		there[string(object.UID)] = true
+		there[ownerOf(object)] = true
 		s.putOwner(object)
 	}
-	for uid, owner := range s.owners {
+	for key, owner := range s.owners {
 		// One that no watch has told of may have been made after the list.
-		if !there[uid] && owner.State() != verify.StateUnseen {
-			s.part(uid)
+		if !there[key] && owner.there {
+			s.part(key)
 		}
 	}
 }
 
 // PutNamespace takes in what a namespace's metadata says now.
 func (s *Store) PutNamespace(object *metav1.PartialObjectMetadata) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.setNamespace(object)
+	defer s.change()()
+	s.putNamespace(object)
 }
 
-// DeleteNamespace notes that a namespace is gone. One that is made anew under
-// the name is another.
+// DeleteNamespace notes that a namespace is gone. What is in it is refused from
+// here on.
 func (s *Store) DeleteNamespace(object *metav1.PartialObjectMetadata) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.namespace(object.Name).SetState(verify.StateGone)
-	delete(s.namespaces, object.Name)
+	defer s.change()()
+	s.endNamespace(object.Name)
 }
 
 // ReplaceNamespaces takes in all namespaces that there are; all others are gone.
 func (s *Store) ReplaceNamespaces(objects []*metav1.PartialObjectMetadata) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.change()()
 	there := make(map[string]bool, len(objects))
 	for _, object := range objects {
 		there[object.Name] = true
-		s.setNamespace(object)
+		s.putNamespace(object)
 	}
 	for name, namespace := range s.namespaces {
-		if !there[name] && namespace.State() != verify.StateUnseen {
-			namespace.SetState(verify.StateGone)
-			delete(s.namespaces, name)
+		// One that no watch has told of may have been made after the list.
+		if !there[name] && namespace.there {
+			s.endNamespace(name)
 		}
 	}
+}
+
+func (s *Store) putNamespace(object *metav1.PartialObjectMetadata) {
+	known := s.namespace(object.Name)
+	known.there = true
+	if stateOf(object) == verify.StateGone {
+		s.noteDeletion(known.State(), object)
+		known.SetState(verify.StateGone)
+		return
+	}
+	known.SetLive(object.CreationTimestamp.Time)
+}
+
+func (s *Store) endNamespace(name string) {
+	known := s.namespace(name)
+	known.there = false
+	known.SetState(verify.StateGone)
+	s.tidyNamespace(name)
 }
 
 func stateOf(object *metav1.PartialObjectMetadata) verify.State {
@@ -97,77 +124,98 @@ func stateOf(object *metav1.PartialObjectMetadata) verify.State {
 	return verify.StateGone
 }
 
-func (s *Store) namespace(name string) *verify.Namespace {
+func (s *Store) namespace(name string) *place {
 	known, ok := s.namespaces[name]
 	if !ok {
-		known = verify.NewNamespace(name)
+		known = &place{Namespace: verify.NewNamespace(name)}
 		s.namespaces[name] = known
 	}
 	return known
 }
 
-func (s *Store) setNamespace(object *metav1.PartialObjectMetadata) {
-	known := s.namespace(object.Name)
-	if known.State() == verify.StateLive && stateOf(object) == verify.StateGone {
-		s.options.Ended(object.DeletionTimestamp.Time)
+// tidyNamespace forgets a namespace that is not there and nothing is in.
+func (s *Store) tidyNamespace(name string) {
+	if known := s.namespaces[name]; known.owners == 0 && !known.there {
+		delete(s.namespaces, name)
 	}
-	known.SetState(stateOf(object))
+}
+
+func ownerOf(object *metav1.PartialObjectMetadata) ownerKey {
+	return ownerKey{object.Namespace, string(object.UID)}
 }
 
 func (s *Store) putOwner(object *metav1.PartialObjectMetadata) {
-	uid := string(object.UID)
-	if stateOf(object) == verify.StateGone {
-		if s.owner(uid, object.Name, object.Namespace).State() == verify.StateLive {
-			s.options.Ended(object.DeletionTimestamp.Time)
-		}
-		s.part(uid)
-		return
-	}
-	s.owner(uid, object.Name, object.Namespace).SetState(verify.StateLive)
+	key := ownerOf(object)
+	owner := s.owner(key, object.Name)
+	s.noteDeletion(owner.State(), object)
+	owner.SetState(stateOf(object))
+	s.owners[key].there = true
 }
 
-// owner is the AccessToken of this UID, unseen if nothing was known of it.
-func (s *Store) owner(uid, name, namespace string) *verify.Owner {
-	known, ok := s.owners[uid]
+// noteDeletion tells of what was live before, and is on its way out.
+func (s *Store) noteDeletion(before verify.State, object *metav1.PartialObjectMetadata) {
+	if before == verify.StateLive && stateOf(object) == verify.StateGone {
+		s.options.Ended(object.DeletionTimestamp.Time)
+	}
+}
+
+// owner is this AccessToken, unseen if nothing was known of it.
+func (s *Store) owner(key ownerKey, name string) *verify.Owner {
+	known, ok := s.owners[key]
 	if !ok {
-		known = &ownership{Owner: verify.NewOwner(uid, name, s.namespace(namespace))}
-		s.owners[uid] = known
+		in := s.namespace(key.namespace)
+		in.owners++
+		key.namespace = in.Name() // one text for all that are in it
+		known = &ownership{Owner: verify.NewOwner(key.uid, name, in.Namespace)}
+		s.owners[key] = known
 	}
 	return known.Owner
 }
 
-// part notes that an AccessToken is gone, and forgets those that have been gone
-// for long.
-func (s *Store) part(uid string) {
-	now := s.options.Clock.Now()
-	if owner, ok := s.owners[uid]; ok && owner.State() != verify.StateGone {
-		owner.SetState(verify.StateGone)
-		owner.goneAt = now
-		s.departed = append(s.departed, departure{uid, now})
+// part notes that an AccessToken is gone.
+func (s *Store) part(key ownerKey) {
+	owner, ok := s.owners[key]
+	if !ok {
+		return
 	}
-	for len(s.departed) > 0 && now.Sub(s.departed[0].at) > remembered {
-		s.tidy(s.departed[0].uid)
+	owner.there = false
+	owner.SetState(verify.StateGone)
+	owner.goneAt = s.options.Clock.Now().UnixNano()
+	s.departed = append(s.departed, departure{key, owner.goneAt})
+}
+
+// forgetDeparted forgets AccessTokens that have been gone for long. Every change
+// does so, so that the last ones do not stay for ever.
+func (s *Store) forgetDeparted() {
+	for len(s.departed) > 0 && s.longAgo(s.departed[0].at) {
+		s.tidy(s.departed[0].owner)
 		s.departed = s.departed[1:]
+	}
+	if len(s.departed) == 0 {
+		s.departed = nil
 	}
 }
 
+func (s *Store) longAgo(at int64) bool {
+	return s.options.Clock.Now().UnixNano()-at > int64(remembered)
+}
+
 // hold counts a token of an AccessToken, release takes it away.
-func (s *Store) hold(owner *verify.Owner) { s.owners[owner.UID()].tokens++ }
+func (s *Store) hold(owner *verify.Owner) { s.owners[keyOf(owner)].tokens++ }
 
 func (s *Store) release(owner *verify.Owner) {
-	s.owners[owner.UID()].tokens--
-	s.tidy(owner.UID())
+	s.owners[keyOf(owner)].tokens--
+	s.tidy(keyOf(owner))
 }
 
 // tidy forgets an AccessToken that no token is of, unless it is there, or was
 // until just now.
-func (s *Store) tidy(uid string) {
-	owner, ok := s.owners[uid]
-	if !ok || owner.tokens > 0 || owner.State() == verify.StateLive {
+func (s *Store) tidy(key ownerKey) {
+	owner, ok := s.owners[key]
+	if !ok || owner.tokens > 0 || owner.there || owner.goneAt != 0 && !s.longAgo(owner.goneAt) {
 		return
 	}
-	if owner.State() == verify.StateGone && s.options.Clock.Since(owner.goneAt) <= remembered {
-		return
-	}
-	delete(s.owners, uid)
+	delete(s.owners, key)
+	s.namespaces[key.namespace].owners--
+	s.tidyNamespace(key.namespace)
 }

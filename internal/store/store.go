@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -66,8 +67,8 @@ type Options struct {
 	// it. It must not block. Nil is silent.
 	Refused func(rec *v1alpha1.TokenRecord, why Refusal, err error)
 
-	// Relist is called when the records have to be read anew. It must not block.
-	// Nil does nothing.
+	// Relist is called when the records have to be read anew, into ReplaceRecords.
+	// It must not block. Nil does nothing.
 	Relist func()
 
 	// Ended is told of each token, AccessToken and namespace that was good and from
@@ -80,13 +81,14 @@ type Options struct {
 // Store is the read model. Lookup may be called by anybody at any time; the
 // other methods too, but the changes of one kind have to come in their order.
 type Store struct {
-	options Options
-	index   atomic.Pointer[table]
+	options  Options
+	index    atomic.Pointer[table]
+	complete atomic.Bool
 
 	mu         sync.Mutex
-	namespaces map[string]*verify.Namespace
-	owners     map[string]*ownership // by UID
-	departed   []departure           // owners that are gone, the first first
+	namespaces map[string]*place
+	owners     map[ownerKey]*ownership
+	departed   []departure // owners that are gone, the first first
 	closed     map[types.NamespacedName]closedRecord
 	contested  map[token.ID]bool // IDs that two records have
 	waiting    int               // closed records that are kept until their key comes
@@ -94,7 +96,10 @@ type Store struct {
 
 // closedRecord is one that does not open.
 type closedRecord struct {
-	why Refusal
+	why   Refusal
+	keyID unique.Handle[string]
+	// key is that of the ID when the record was tried; the zero handle: none.
+	key unique.Handle[record.Key]
 	// record is kept while its key may still come: two watches are not ordered.
 	record *v1alpha1.TokenRecord
 }
@@ -116,8 +121,8 @@ func New(options Options) *Store {
 	}
 	s := &Store{
 		options:    options,
-		namespaces: map[string]*verify.Namespace{},
-		owners:     map[string]*ownership{},
+		namespaces: map[string]*place{},
+		owners:     map[ownerKey]*ownership{},
 		closed:     map[types.NamespacedName]closedRecord{},
 		contested:  map[token.ID]bool{},
 	}
@@ -128,6 +133,10 @@ func New(options Options) *Store {
 // Lookup returns the token of this ID whose record opened, or nil. It takes no
 // lock and does not allocate.
 func (s *Store) Lookup(id token.ID) *verify.Token { return s.index.Load().get(id) }
+
+// Complete says whether every token that should be found is: not before the first
+// list of records, nor while they are read anew because tokens are missing.
+func (s *Store) Complete() bool { return s.complete.Load() }
 
 // Len is how many tokens can be looked up.
 func (s *Store) Len() int {
@@ -149,31 +158,25 @@ func (s *Store) Refused() map[Refusal]int {
 
 // PutRecord takes in a record as it is now.
 func (s *Store) PutRecord(rec *v1alpha1.TokenRecord) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.change()()
 	s.put(s.index.Load(), rec)
 }
 
 // DeleteRecord forgets a record.
 func (s *Store) DeleteRecord(rec *v1alpha1.TokenRecord) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.forget(nameOf(rec))
-	id, err := token.ParseID(rec.Name)
-	if err != nil {
-		return
+	defer s.change()()
+	if s.closed[nameOf(rec)].why == RefusalAmbiguous {
+		s.relist() // the other one may open without it
 	}
-	s.drop(s.index.Load(), id, rec.Namespace)
-	if s.contested[id] {
-		delete(s.contested, id)
-		s.options.Relist() // the other one may open now
+	s.forget(nameOf(rec))
+	if id, err := token.ParseID(rec.Name); err == nil {
+		s.drop(s.index.Load(), id, rec.Namespace)
 	}
 }
 
 // ReplaceRecords takes in all records that there are, and forgets all others.
 func (s *Store) ReplaceRecords(records []*v1alpha1.TokenRecord) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.change()()
 	clear(s.closed)
 	clear(s.contested)
 	s.waiting = 0
@@ -181,7 +184,14 @@ func (s *Store) ReplaceRecords(records []*v1alpha1.TokenRecord) {
 	for _, rec := range records {
 		s.put(fresh, rec)
 	}
-	before := s.index.Swap(fresh)
+	before := s.index.Load()
+	for t := range before.all() {
+		if now := fresh.get(t.Key()); now != nil {
+			now.Succeed(t)
+		}
+	}
+	s.index.Store(fresh)
+	s.complete.Store(true)
 	for t := range before.all() {
 		s.release(t.Owner())
 	}
@@ -190,29 +200,55 @@ func (s *Store) ReplaceRecords(records []*v1alpha1.TokenRecord) {
 // KeysChanged opens records that waited for a key, and lets go of those whose
 // key is gone.
 func (s *Store) KeysChanged() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.change()()
 	index := s.index.Load()
-	relist := false
 	for t := range index.all() {
-		if key, ok := s.options.Opener.Keys.Key(t.KeyID()); !ok || !t.SealedWith(key) {
-			s.drop(index, t.Key(), t.Namespace())
-			relist = true // it may open with another one
-		}
-	}
-	for name, closed := range s.closed {
+		key, ok := s.options.Opener.Keys.Key(t.KeyID())
 		switch {
-		case closed.why != RefusalKeyUnknown:
-		case closed.record == nil:
-			relist = true
+		case ok && t.SealedWith(key):
+			continue
+		case ok:
+			s.relist() // it may open with this one
 		default:
-			s.forget(name)
-			s.put(index, closed.record)
+			s.options.Relist() // it is to be told of
+		}
+		s.drop(index, t.Key(), t.Namespace())
+	}
+	for _, rec := range s.openable() {
+		s.put(index, rec)
+	}
+}
+
+// openable are the records that did not open, and may with the keys that there
+// are now. For those that were not kept it has all read anew.
+func (s *Store) openable() (records []*v1alpha1.TokenRecord) {
+	for _, closed := range s.closed {
+		if closed.why != RefusalKeyUnknown && closed.why != RefusalSealBroken {
+			continue
+		}
+		key, ok := s.options.Opener.Keys.Key(closed.keyID.Value())
+		switch {
+		case !ok || closed.key == unique.Make(key):
+		case closed.record != nil:
+			records = append(records, closed.record)
+		default:
+			s.relist()
 		}
 	}
-	if relist {
-		s.options.Relist()
-	}
+	return records
+}
+
+// relist has the records read anew because some may be missing.
+func (s *Store) relist() {
+	s.complete.Store(false)
+	s.options.Relist()
+}
+
+// change begins a change, and returns what ends it.
+func (s *Store) change() (end func()) {
+	s.mu.Lock()
+	s.forgetDeparted()
+	return s.mu.Unlock
 }
 
 // put opens a record into a table. One that does not open takes the place of
@@ -220,6 +256,11 @@ func (s *Store) KeysChanged() {
 func (s *Store) put(index *table, rec *v1alpha1.TokenRecord) {
 	name := nameOf(rec)
 	s.forget(name)
+	closed := closedRecord{keyID: unique.Make(rec.Spec.KeyID)}
+	// Before it is opened: of keys that change meanwhile, KeysChanged is still to come.
+	if key, ok := s.options.Opener.Keys.Key(rec.Spec.KeyID); ok {
+		closed.key = unique.Make(key)
+	}
 	opened, err := s.open(rec)
 	if err == nil {
 		err = s.contest(index, opened)
@@ -231,7 +272,7 @@ func (s *Store) put(index *table, rec *v1alpha1.TokenRecord) {
 	if id, malformed := token.ParseID(rec.Name); malformed == nil {
 		s.drop(index, id, rec.Namespace)
 	}
-	s.close(name, rec, err)
+	s.close(name, closed, rec, err)
 }
 
 func (s *Store) open(rec *v1alpha1.TokenRecord) (*verify.Token, error) {
@@ -239,10 +280,10 @@ func (s *Store) open(rec *v1alpha1.TokenRecord) (*verify.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	owner := s.owner(rec.Spec.AccessTokenUID, rec.Spec.AccessTokenName, rec.Namespace)
+	owner := s.owner(ownerKey{rec.Namespace, rec.Spec.AccessTokenUID}, rec.Spec.AccessTokenName)
 	opened, err := verify.NewToken(rec, sealed, owner)
 	if err != nil {
-		s.tidy(owner.UID())
+		s.tidy(keyOf(owner))
 		return nil, err
 	}
 	return opened, nil
@@ -259,7 +300,7 @@ func (s *Store) contest(index *table, opened *verify.Token) error {
 		s.closed[types.NamespacedName{Namespace: other.Namespace(), Name: other.ID()}] = closedRecord{why: RefusalAmbiguous}
 	}
 	if s.contested[id] {
-		s.tidy(opened.Owner().UID())
+		s.tidy(keyOf(opened.Owner()))
 		return errAmbiguous
 	}
 	return nil
@@ -304,8 +345,8 @@ func (s *Store) drop(index *table, id token.ID, namespace string) {
 }
 
 // close notes that a record does not open.
-func (s *Store) close(name types.NamespacedName, rec *v1alpha1.TokenRecord, err error) {
-	closed := closedRecord{why: refusalOf(err)}
+func (s *Store) close(name types.NamespacedName, closed closedRecord, rec *v1alpha1.TokenRecord, err error) {
+	closed.why = refusalOf(err)
 	if closed.why == RefusalKeyUnknown && s.waiting < mostWaiting {
 		closed.record = rec
 		s.waiting++
