@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/onsi/gomega"
+
+	"github.com/accesstoken-dev/accesstoken-operator/internal/program"
 )
 
 // environment is an environment of these variables only.
@@ -25,8 +27,10 @@ func TestOptionsHaveSafeDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := options{
-		namespace: "accesstoken-system", metricsAddress: ":8443", metricsSecure: true, healthAddress: ":8081", leaderElect: true,
-		workers: 16, retention: 7 * 24 * time.Hour, keyMaxAge: 365 * 24 * time.Hour, logLevel: slog.LevelInfo,
+		Options: program.Options{
+			Namespace: "accesstoken-system", MetricsAddress: ":8443", MetricsSecure: true, HealthAddress: ":8081", LogLevel: slog.LevelInfo,
+		},
+		leaderElect: true, workers: 16, retention: 7 * 24 * time.Hour, keyMaxAge: 365 * 24 * time.Hour,
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(options{})); diff != "" {
 		t.Error(diff)
@@ -46,8 +50,11 @@ func TestOptionsAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := options{
-		kubeconfig: kubeconfig, namespace: "elsewhere", metricsAddress: "0", healthAddress: "127.0.0.1:1",
-		workers: 3, retention: time.Hour, logLevel: slog.LevelDebug, pprofAddress: ":6060", showVersionAndEnd: true,
+		Options: program.Options{
+			Kubeconfig: kubeconfig, Namespace: "elsewhere", MetricsAddress: "0", HealthAddress: "127.0.0.1:1",
+			LogLevel: slog.LevelDebug, PprofAddress: ":6060", ShowVersion: true,
+		},
+		workers: 3, retention: time.Hour,
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(options{})); diff != "" {
 		t.Error(diff)
@@ -56,8 +63,8 @@ func TestOptionsAreRead(t *testing.T) {
 
 func TestEveryProblemOfTheOptionsIsReportedAtOnce(t *testing.T) {
 	g := gomega.NewWithT(t)
-	_, err := parseOptions([]string{"--workers=0", "--record-retention=-1s", "--key-max-age=-1h", "--kubeconfig=/does/not/exist", "--namespace=", "surplus"}, environment(nil), &bytes.Buffer{})
-	for _, problem := range []string{"--workers: 0", "--record-retention: -1s", "--key-max-age: -1h", "--kubeconfig: stat /does/not/exist", "--namespace", `"surplus"`} {
+	_, err := parseOptions([]string{"--workers=0", "--record-retention=-1s", "--key-max-age=-1h", "--kubeconfig=/does/not/exist", "--namespace="}, environment(nil), &bytes.Buffer{})
+	for _, problem := range []string{"--workers: 0", "--record-retention: -1s", "--key-max-age: -1h", "--kubeconfig: stat /does/not/exist", "--namespace"} {
 		g.Expect(err).To(gomega.MatchError(gomega.ContainSubstring(problem)))
 	}
 }
@@ -67,6 +74,8 @@ func TestUnknownOptionsAndHelp(t *testing.T) {
 	var output bytes.Buffer
 	_, err := parseOptions([]string{"--no-such-flag"}, environment(nil), &output)
 	g.Expect(err).To(gomega.MatchError(gomega.And(gomega.ContainSubstring("no-such-flag"), gomega.ContainSubstring("--help"))))
+	_, err = parseOptions([]string{"surplus"}, environment(nil), &output)
+	g.Expect(err).To(gomega.MatchError(gomega.ContainSubstring(`"surplus"`)))
 	_, err = parseOptions([]string{"--log-level=LOUD"}, environment(nil), &output)
 	g.Expect(err).To(gomega.MatchError(gomega.ContainSubstring("LOUD")))
 	g.Expect(output.String()).To(gomega.BeEmpty(), "main prints the error, once")
@@ -76,35 +85,4 @@ func TestUnknownOptionsAndHelp(t *testing.T) {
 	g.Expect(errors.Is(err, flag.ErrHelp)).To(gomega.BeTrue())
 	g.Expect(output.String()).To(gomega.MatchRegexp(`(?m)^  --record-retention duration\n.*\(default 168h0m0s\)$`))
 	g.Expect(output.String()).To(gomega.MatchRegexp(`(?m)^  --version\n`))
-}
-
-func TestAKubeconfigThatIsMissingIsNamed(t *testing.T) {
-	g := gomega.NewWithT(t)
-	t.Setenv("KUBECONFIG", "/does/not/exist")
-	t.Setenv("KUBERNETES_SERVICE_HOST", "")
-	_, err := clusterConfig("")
-	g.Expect(err).To(gomega.MatchError(gomega.And(gomega.ContainSubstring("/does/not/exist"), gomega.ContainSubstring("--kubeconfig"))))
-}
-
-// TestKubeconfigIsFoundAsKubectlFindsIt gives the manager what kubectl reads: a
-// list of files in KUBECONFIG.
-func TestKubeconfigIsFoundAsKubectlFindsIt(t *testing.T) {
-	g := gomega.NewWithT(t)
-	folder := t.TempDir()
-	file := func(name, content string) string {
-		path := filepath.Join(folder, name)
-		g.Expect(os.WriteFile(path, []byte(content), 0o600)).To(gomega.Succeed())
-		return path
-	}
-	first := file("first", `{apiVersion: v1, kind: Config, current-context: it, contexts: [{name: it, context: {cluster: it, user: it}}]}`)
-	second := file("second", `{apiVersion: v1, kind: Config, clusters: [{name: it, cluster: {server: "https://one.example.com"}}], users: [{name: it, user: {token: t}}]}`)
-	third := file("third", `{apiVersion: v1, kind: Config, current-context: it, contexts: [{name: it, context: {cluster: it}}], clusters: [{name: it, cluster: {server: "https://two.example.com"}}]}`)
-	t.Setenv("KUBECONFIG", first+string(filepath.ListSeparator)+second)
-
-	config, err := clusterConfig("")
-	g.Expect(err).NotTo(gomega.HaveOccurred())
-	g.Expect(config.Host).To(gomega.Equal("https://one.example.com"))
-	config, err = clusterConfig(third)
-	g.Expect(err).NotTo(gomega.HaveOccurred())
-	g.Expect(config.Host).To(gomega.Equal("https://two.example.com"), "the flag wins")
 }

@@ -5,22 +5,19 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/cluster"
+	ctrlcluster "sigs.k8s.io/controller-runtime/pkg/cluster"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -33,9 +30,11 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/key"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/canary"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/clockoffset"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/cluster"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/program"
 )
 
 const leaseName = "accesstoken-manager"
@@ -48,13 +47,13 @@ func run(ctx context.Context, o options, log logr.Logger) error {
 			return fmt.Errorf("build scheme: %w", err)
 		}
 	}
-	cfg, err := clusterConfig(o.kubeconfig)
+	cfg, err := cluster.Config(o.Kubeconfig)
 	if err != nil {
-		return fmt.Errorf("read cluster address and credentials: %w", err)
+		return err
 	}
 	meter := clockoffset.New(clock.RealClock{})
 	cfg.Wrap(meter.Wrap)
-	cfg.UserAgent = "accesstoken-manager/" + version()
+	cfg.UserAgent = "accesstoken-manager/" + program.Version()
 	cfg.QPS = -1 // the API server's priority and fairness limits better than a client can
 
 	mgr, err := ctrl.NewManager(cfg, managerOptions(o, scheme, log))
@@ -65,7 +64,7 @@ func run(ctx context.Context, o options, log logr.Logger) error {
 	if err != nil {
 		return fmt.Errorf("build client: %w", err)
 	}
-	clusterID, err := readClusterID(ctx, live)
+	clusterID, err := cluster.ID(ctx, live)
 	if err != nil {
 		return err
 	}
@@ -79,23 +78,11 @@ func run(ctx context.Context, o options, log logr.Logger) error {
 	if err := setUpControllers(mgr, live, ring, reopen, clusterID, o); err != nil {
 		return err
 	}
-	if err := setUpChecks(mgr, live, ring, meter, o.namespace, log); err != nil {
+	if err := setUpChecks(mgr, live, ring, meter, o.Namespace, log); err != nil {
 		return err
 	}
-	log.Info("starting", "version", version(), "namespace", o.namespace, "workers", o.workers)
+	log.Info("starting", "version", program.Version(), "namespace", o.Namespace, "workers", o.workers)
 	return mgr.Start(ctx)
-}
-
-// clusterConfig reads the kubeconfig of this path; of an empty one, whatever
-// kubectl would read, and in a pod without such a file the account of the pod.
-func clusterConfig(path string) (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = path
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if clientcmd.IsEmptyConfig(err) {
-		return nil, fmt.Errorf("there are none in %s, and this is no pod: give --kubeconfig, or set KUBECONFIG", strings.Join(rules.GetLoadingPrecedence(), ", "))
-	}
-	return config, err
 }
 
 func managerOptions(o options, scheme *runtime.Scheme, log logr.Logger) ctrl.Options {
@@ -105,40 +92,30 @@ func managerOptions(o options, scheme *runtime.Scheme, log logr.Logger) ctrl.Opt
 		Cache:  controllers.CacheOptions(),
 		Client: controllers.ClientOptions(),
 		Metrics: metricsserver.Options{
-			BindAddress: o.metricsAddress, SecureServing: o.metricsSecure,
+			BindAddress: o.MetricsAddress, SecureServing: o.MetricsSecure,
 		},
-		HealthProbeBindAddress:  o.healthAddress,
-		PprofBindAddress:        o.pprofAddress,
+		HealthProbeBindAddress:  o.HealthAddress,
+		PprofBindAddress:        o.PprofAddress,
 		LeaderElection:          o.leaderElect,
 		LeaderElectionID:        leaseName,
-		LeaderElectionNamespace: o.namespace,
+		LeaderElectionNamespace: o.Namespace,
 		// The process ends when it stops leading, so that the next leader need
 		// not wait for the Lease to run out.
 		LeaderElectionReleaseOnCancel: true,
 	}
-	if o.metricsSecure {
+	if o.MetricsSecure {
 		m.Metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	return m
 }
 
-// readClusterID is what seals records to this cluster.
-func readClusterID(ctx context.Context, live client.Reader) (string, error) {
-	namespace := &metav1.PartialObjectMetadata{}
-	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
-	if err := live.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, namespace); err != nil {
-		return "", fmt.Errorf("read the UID of namespace %s, which records are sealed to: %w", metav1.NamespaceSystem, err)
-	}
-	return string(namespace.UID), nil
-}
-
 // setUpKeys watches the key Secret with a cache of its own, the only one that
 // holds the content of a Secret.
 func setUpKeys(ctx context.Context, mgr ctrl.Manager, cfg *rest.Config, live client.Client, o options, log logr.Logger) (*keys.Ring, <-chan event.TypedGenericEvent[accesstoken.Reopen], error) {
-	secrets, err := cluster.New(cfg, func(c *cluster.Options) {
+	secrets, err := ctrlcluster.New(cfg, func(c *ctrlcluster.Options) {
 		c.Scheme = mgr.GetScheme()
 		c.Cache.ByObject = map[client.Object]cache.ByObject{&corev1.Secret{}: {
-			Namespaces: map[string]cache.Config{o.namespace: {}},
+			Namespaces: map[string]cache.Config{o.Namespace: {}},
 			Field:      fields.OneTermEqualSelector("metadata.name", keys.SecretName),
 		}}
 	})
@@ -150,7 +127,7 @@ func setUpKeys(ctx context.Context, mgr ctrl.Manager, cfg *rest.Config, live cli
 	}
 	reopen := make(chan event.TypedGenericEvent[accesstoken.Reopen], 1)
 	keeper := &keys.Keeper{
-		Live: live, Namespace: o.namespace, MaxAge: o.keyMaxAge, Ring: keys.NewRing(),
+		Live: live, Namespace: o.Namespace, MaxAge: o.keyMaxAge, Ring: keys.NewRing(),
 		Clock: clock.RealClock{}, Random: rand.Reader,
 		Recorder: mgr.GetEventRecorder(key.Name), Log: log.WithName(key.Name),
 		Reopen: func() {

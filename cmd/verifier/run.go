@@ -33,13 +33,14 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lastused"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/program"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
-// program is the parts of a running verifier.
-type program struct {
+// verifier is the parts of a running verifier.
+type verifier struct {
 	options
 	log     logr.Logger
 	manager ctrl.Manager
@@ -56,33 +57,33 @@ type program struct {
 	uses      *lastused.Recorder
 	audit     *audit.Log
 	decider   *verify.Decider
-	// verifier is the decider with all that stands around it.
-	verifier verify.Verifier
-	served   *certwatcher.CertWatcher
+	// around is the decider with all that stands around it.
+	around verify.Verifier
+	served *certwatcher.CertWatcher
 }
 
 // run builds the parts, connects them and runs them until the context ends.
 func run(ctx context.Context, o options, log logr.Logger) error {
-	p := &program{options: o, log: log, meter: clockoffset.New(clock.RealClock{})}
-	for _, build := range []func(context.Context) error{p.reach, p.read, p.observe, p.surround, p.serve} {
+	v := &verifier{options: o, log: log, meter: clockoffset.New(clock.RealClock{})}
+	for _, build := range []func(context.Context) error{v.reach, v.read, v.observe, v.surround, v.serve} {
 		if err := build(ctx); err != nil {
 			return err
 		}
 	}
-	log.Info("starting", "version", version(), "namespace", o.namespace)
-	return p.run(ctx)
+	log.Info("starting", "version", program.Version(), "namespace", o.Namespace)
+	return v.run(ctx)
 }
 
 // run runs until the context ends. What begins first ends last: uses are written
 // when the last request has been answered, and the watches tell until then what
 // others wrote.
-func (p *program) run(ctx context.Context) error {
+func (v *verifier) run(ctx context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	stopWatches := begin(ctx, fail, func(ctx context.Context) error { return p.watches.Run(ctx, p.config) })
-	stopUses := begin(ctx, fail, p.uses.Start)
-	err := p.manager.Start(ctx)
-	return errors.Join(err, stopUses(), stopWatches(), p.audit.Close())
+	stopWatches := begin(ctx, fail, func(ctx context.Context) error { return v.watches.Run(ctx, v.config) })
+	stopUses := begin(ctx, fail, v.uses.Start)
+	err := v.manager.Start(ctx)
+	return errors.Join(err, stopUses(), stopWatches(), v.audit.Close())
 }
 
 // begin runs a part beside the others, and not only until the context ends but
@@ -104,7 +105,7 @@ func begin(ctx context.Context, fail context.CancelCauseFunc, part func(context.
 }
 
 // reach builds what goes to the API server.
-func (p *program) reach(context.Context) error {
+func (v *verifier) reach(context.Context) error {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -115,27 +116,27 @@ func (p *program) reach(context.Context) error {
 		return err
 	}
 	var err error
-	if p.config, err = cluster.Config(p.kubeconfig); err != nil {
+	if v.config, err = cluster.Config(v.Kubeconfig); err != nil {
 		return err
 	}
-	p.config.Wrap(p.meter.Wrap)
-	p.config.UserAgent = "accesstoken-verifier/" + version()
-	p.config.QPS = -1 // what is written has a budget of its own
+	v.config.Wrap(v.meter.Wrap)
+	v.config.UserAgent = "accesstoken-verifier/" + program.Version()
+	v.config.QPS = -1 // what is written has a budget of its own
 	options := ctrl.Options{
 		Scheme:                 scheme,
-		Logger:                 p.log,
-		Metrics:                metricsserver.Options{BindAddress: p.metricsAddress, SecureServing: p.metricsSecure},
-		HealthProbeBindAddress: p.healthAddress,
-		PprofBindAddress:       p.pprofAddress,
+		Logger:                 v.log,
+		Metrics:                metricsserver.Options{BindAddress: v.MetricsAddress, SecureServing: v.MetricsSecure},
+		HealthProbeBindAddress: v.HealthAddress,
+		PprofBindAddress:       v.PprofAddress,
 		LeaderElection:         false, // every replica answers
 	}
-	if p.metricsSecure {
+	if v.MetricsSecure {
 		options.Metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
-	if p.manager, err = ctrl.NewManager(p.config, options); err != nil {
+	if v.manager, err = ctrl.NewManager(v.config, options); err != nil {
 		return fmt.Errorf("build the program: %w", err)
 	}
-	if p.live, err = client.New(p.config, client.Options{Scheme: scheme, HTTPClient: p.manager.GetHTTPClient()}); err != nil {
+	if v.live, err = client.New(v.config, client.Options{Scheme: scheme, HTTPClient: v.manager.GetHTTPClient()}); err != nil {
 		return fmt.Errorf("build client: %w", err)
 	}
 	return nil
@@ -157,23 +158,23 @@ func noticeSilence() error {
 }
 
 // read builds the read model, what feeds it, and the decision over it.
-func (p *program) read(ctx context.Context) error {
+func (v *verifier) read(ctx context.Context) error {
 	var err error
-	if p.answers, err = metrics.NewVerification(ctrlmetrics.Registry); err != nil {
+	if v.answers, err = metrics.NewVerification(ctrlmetrics.Registry); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	clusterID, err := cluster.ID(ctx, p.live)
+	clusterID, err := cluster.ID(ctx, v.live)
 	if err != nil {
 		return err
 	}
 	relist := make(chan struct{}, 1)
-	p.announce = announcer(p.manager.GetEventRecorder(recorderName), p.log)
-	p.ring, p.freshness = keys.NewRing(), &store.Freshness{}
-	p.store = store.New(store.Options{
-		Opener:  record.Opener{Keys: p.ring, ClusterID: clusterID},
+	v.announce = announcer(v.manager.GetEventRecorder(recorderName), v.log)
+	v.ring, v.freshness = keys.NewRing(), &store.Freshness{}
+	v.store = store.New(store.Options{
+		Opener:  record.Opener{Keys: v.ring, ClusterID: clusterID},
 		Clock:   clock.RealClock{},
-		Refused: p.announce.refused,
-		Ended:   func(at time.Time) { p.answers.Ended(at, clock.RealClock{}.Now()) },
+		Refused: v.announce.refused,
+		Ended:   func(at time.Time) { v.answers.Ended(at, clock.RealClock{}.Now()) },
 		Relist: func() {
 			select {
 			case relist <- struct{}{}:
@@ -181,81 +182,81 @@ func (p *program) read(ctx context.Context) error {
 			}
 		},
 	})
-	keeper := &keys.Keeper{Ring: p.ring, Namespace: p.namespace, Log: p.log.WithName("keys"), Reopen: func() {}}
-	p.watches = &store.Watches{
-		Store: p.store, KeyNamespace: p.namespace, Freshness: p.freshness, Clock: clock.RealClock{}, Relist: relist,
+	keeper := &keys.Keeper{Ring: v.ring, Namespace: v.Namespace, Log: v.log.WithName("keys"), Reopen: func() {}}
+	v.watches = &store.Watches{
+		Store: v.store, KeyNamespace: v.Namespace, Freshness: v.freshness, Clock: clock.RealClock{}, Relist: relist,
 		Keys: func(secret *corev1.Secret) {
 			keeper.Observe(secret)
-			p.store.KeysChanged()
+			v.store.KeysChanged()
 		},
 	}
-	p.decider = &verify.Decider{
-		Index: p.store, Fresh: p.fresh, Clock: clock.RealClock{}, DefaultAudience: p.configuration.DefaultAudience,
+	v.decider = &verify.Decider{
+		Index: v.store, Fresh: v.fresh, Clock: clock.RealClock{}, DefaultAudience: v.configuration.DefaultAudience,
 	}
 	return nil
 }
 
 // fresh says whether the read model can be trusted.
-func (p *program) fresh(now time.Time) error {
-	if p.ring.Status() != keys.StatusLoaded {
+func (v *verifier) fresh(now time.Time) error {
+	if v.ring.Status() != keys.StatusLoaded {
 		return verify.ErrNotReady
 	}
-	return p.freshness.Check(now, p.maxStaleness)
+	return v.freshness.Check(now, v.maxStaleness)
 }
 
 // observe adds metrics and probes.
-func (p *program) observe(context.Context) error {
-	p.uses = lastused.New(lastused.Options{
-		Index: p.store, Writer: lastused.NewWriter(p.live), Clock: clock.RealClock{}, WritesPerSecond: p.writesPerSecond,
-		Observe: p.answers.UseWritten, Log: p.log.WithName("uses"),
+func (v *verifier) observe(context.Context) error {
+	v.uses = lastused.New(lastused.Options{
+		Index: v.store, Writer: lastused.NewWriter(v.live), Clock: clock.RealClock{}, WritesPerSecond: v.writesPerSecond,
+		Observe: v.answers.UseWritten, Log: v.log.WithName("uses"),
 	})
-	for _, collector := range []prometheus.Collector{p.meter.Collector(), p.ring.Collector(), p.state()} {
+	for _, collector := range []prometheus.Collector{v.meter.Collector(), v.ring.Collector(), v.state()} {
 		if err := ctrlmetrics.Registry.Register(collector); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	ready := func(*http.Request) error { return p.fresh(clock.RealClock{}.Now()) }
-	for name, check := range map[string]healthz.Checker{"store": ready, "keys": p.ring.Check, "clock": p.meter.Check} {
-		if err := p.manager.AddReadyzCheck(name, check); err != nil {
+	ready := func(*http.Request) error { return v.fresh(clock.RealClock{}.Now()) }
+	for name, check := range map[string]healthz.Checker{"store": ready, "keys": v.ring.Check, "clock": v.meter.Check} {
+		if err := v.manager.AddReadyzCheck(name, check); err != nil {
 			return fmt.Errorf("add readiness check %s: %w", name, err)
 		}
 	}
-	if err := p.manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
+	if err := v.manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("add health check: %w", err)
 	}
 	return nil
 }
 
-func (p *program) state() prometheus.Collector {
+func (v *verifier) state() prometheus.Collector {
 	return metrics.NewVerifierState(metrics.VerifierState{
-		Tokens: p.store.Len, Refused: p.store.Refused,
-		Staleness:   func() (time.Duration, bool) { return p.freshness.Staleness(clock.RealClock{}.Now()) },
-		UsesPending: p.uses.Pending, UsesOverdue: p.uses.Overdue,
+		Tokens: v.store.Len, Refused: v.store.Refused,
+		Staleness:   func() (time.Duration, bool) { return v.freshness.Staleness(clock.RealClock{}.Now()) },
+		UsesPending: v.uses.Pending, UsesOverdue: v.uses.Overdue,
 	})
 }
 
 // surround puts around the decision what notes, writes down and counts.
-func (p *program) surround(context.Context) error {
+func (v *verifier) surround(context.Context) error {
 	lost, err := metrics.NewAudit(ctrlmetrics.Registry)
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	reopen := make(chan os.Signal, 1)
 	signal.Notify(reopen, syscall.SIGHUP)
-	p.audit, err = audit.Open(audit.Options{
-		Path: p.configuration.Audit.Path, Reopen: reopen, Clock: clock.RealClock{}, Lost: lost, Errors: p.log.WithName("audit"),
+	v.audit, err = audit.Open(audit.Options{
+		Path: v.configuration.Audit.Path, Reopen: reopen, Clock: clock.RealClock{}, Lost: lost, Errors: v.log.WithName("audit"),
 	})
 	if err != nil {
 		return err
 	}
-	noted := p.uses.Around(p.decider)
-	written := p.audit.Around(noted, p.configuration.Audit.Accepted)
-	p.verifier = p.answers.Around(written, clock.RealClock{})
+	noted := v.uses.Around(v.decider)
+	written := v.audit.Around(noted, v.configuration.Audit.Accepted)
+	v.around = v.answers.Around(written, clock.RealClock{})
 	return nil
 }
 
-func (p *program) add(part manager.Runnable) error {
-	if err := p.manager.Add(part); err != nil {
+func (v *verifier) add(part manager.Runnable) error {
+	if err := v.manager.Add(part); err != nil {
 		return fmt.Errorf("add a part: %w", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/caller"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/gateway"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/program"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/accessreview"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/extauthz"
@@ -21,15 +22,15 @@ import (
 )
 
 // serve builds the listeners.
-func (p *program) serve(ctx context.Context) error {
+func (v *verifier) serve(ctx context.Context) error {
 	var err error
-	if p.served, err = certwatcher.New(p.certFile, p.keyFile); err != nil {
+	if v.served, err = certwatcher.New(v.certFile, v.keyFile); err != nil {
 		return fmt.Errorf("read the serving certificate: %w", err)
 	}
-	if err := p.add(p.served); err != nil {
+	if err := v.add(v.served); err != nil {
 		return err
 	}
-	for _, serve := range []func(context.Context) error{p.serveWebhooks, p.serveHTTPS, p.serveExtAuthz} {
+	for _, serve := range []func(context.Context) error{v.serveWebhooks, v.serveHTTPS, v.serveExtAuthz} {
 		if err := serve(ctx); err != nil {
 			return err
 		}
@@ -38,61 +39,61 @@ func (p *program) serve(ctx context.Context) error {
 }
 
 // serveWebhooks serves kube-apiserver, which shows a client certificate.
-func (p *program) serveWebhooks(ctx context.Context) error {
-	if p.webhookAddress == none {
+func (v *verifier) serveWebhooks(ctx context.Context) error {
+	if v.webhookAddress == program.None {
 		return nil
 	}
-	ca, err := server.NewClientCA(p.clientCAFile, p.clientNames, clock.RealClock{})
+	ca, err := server.NewClientCA(v.clientCAFile, v.clientNames, clock.RealClock{})
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle(tokenreview.Path, tokenreview.New(p.verifier, tokenreview.Options{
-		DefaultAudience: p.configuration.DefaultAudience, Kubernetes: p.configuration.Kubernetes,
-		AudienceRefused: p.announce.audienceRefused,
+	mux.Handle(tokenreview.Path, tokenreview.New(v.around, tokenreview.Options{
+		DefaultAudience: v.configuration.DefaultAudience, Kubernetes: v.configuration.Kubernetes,
+		AudienceRefused: v.announce.audienceRefused,
 	}))
-	mux.Handle(accessreview.Path, accessreview.New(accessreview.Options{ScopeMappings: p.configuration.Kubernetes.ScopeMappings}))
-	listener, err := server.ListenHTTPS(ctx, "webhooks", p.webhookAddress, ca.TLS(p.served), mux, p.log)
+	mux.Handle(accessreview.Path, accessreview.New(accessreview.Options{ScopeMappings: v.configuration.Kubernetes.ScopeMappings}))
+	listener, err := server.ListenHTTPS(ctx, "webhooks", v.webhookAddress, ca.TLS(v.served), mux, v.log)
 	if err != nil {
 		return err
 	}
-	return p.add(listener)
+	return v.add(listener)
 }
 
 // serveHTTPS serves gateways and services.
-func (p *program) serveHTTPS(ctx context.Context) error {
-	if p.address == none {
+func (v *verifier) serveHTTPS(ctx context.Context) error {
+	if v.address == program.None {
 		return nil
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/auth/", forwardauth.New(p.verifier, p.gatewayOptions()))
-	if err := p.handleOAuth(mux); err != nil {
+	mux.Handle("/auth/", forwardauth.New(v.around, v.gatewayOptions()))
+	if err := v.handleOAuth(mux); err != nil {
 		return err
 	}
-	listener, err := server.ListenHTTPS(ctx, "https", p.address, server.ServingTLS(p.served), mux, p.log)
+	listener, err := server.ListenHTTPS(ctx, "https", v.address, server.ServingTLS(v.served), mux, v.log)
 	if err != nil {
 		return err
 	}
-	return p.add(listener)
+	return v.add(listener)
 }
 
 // handleOAuth adds introspection and revocation.
-func (p *program) handleOAuth(mux *http.ServeMux) error {
-	clients, err := kubernetes.NewForConfigAndClient(p.config, p.manager.GetHTTPClient())
+func (v *verifier) handleOAuth(mux *http.ServeMux) error {
+	clients, err := kubernetes.NewForConfigAndClient(v.config, v.manager.GetHTTPClient())
 	if err != nil {
 		return fmt.Errorf("build the client of reviews: %w", err)
 	}
 	callers, err := caller.New(caller.Options{
-		Verifier: p.verifier, Kubernetes: clients, DefaultTokenAudience: p.configuration.DefaultAudience, Log: p.log.WithName("callers"),
+		Verifier: v.around, Kubernetes: clients, DefaultTokenAudience: v.configuration.DefaultAudience, Log: v.log.WithName("callers"),
 	})
 	if err != nil {
 		return fmt.Errorf("set up who may introspect: %w", err)
 	}
-	introspect, err := introspection.New(introspection.Options{Verifier: p.verifier, Peek: p.decider, Callers: callers})
+	introspect, err := introspection.New(introspection.Options{Verifier: v.around, Peek: v.decider, Callers: callers})
 	if err != nil {
 		return fmt.Errorf("set up introspection: %w", err)
 	}
-	revoke, err := revocation.New(revocation.Options{Verifier: p.decider, Client: p.live, Log: p.log.WithName("revocation")})
+	revoke, err := revocation.New(revocation.Options{Verifier: v.decider, Client: v.live, Log: v.log.WithName("revocation")})
 	if err != nil {
 		return fmt.Errorf("set up revocation: %w", err)
 	}
@@ -102,21 +103,21 @@ func (p *program) handleOAuth(mux *http.ServeMux) error {
 }
 
 // serveExtAuthz serves Envoy.
-func (p *program) serveExtAuthz(ctx context.Context) error {
-	if p.extAuthzAddress == none {
+func (v *verifier) serveExtAuthz(ctx context.Context) error {
+	if v.extAuthzAddress == program.None {
 		return nil
 	}
-	ready := func() error { return p.fresh(clock.RealClock{}.Now()) }
-	service := extauthz.New(p.verifier, p.gatewayOptions())
-	listener, err := extauthz.Listen(ctx, p.extAuthzAddress, server.ServingTLS(p.served, "h2"), service, ready, clock.RealClock{})
+	ready := func() error { return v.fresh(clock.RealClock{}.Now()) }
+	service := extauthz.New(v.around, v.gatewayOptions())
+	listener, err := extauthz.Listen(ctx, v.extAuthzAddress, server.ServingTLS(v.served, "h2"), service, ready, clock.RealClock{})
 	if err != nil {
 		return err
 	}
-	return p.add(listener)
+	return v.add(listener)
 }
 
-func (p *program) gatewayOptions() gateway.Options {
+func (v *verifier) gatewayOptions() gateway.Options {
 	return gateway.Options{
-		Policies: p.configuration.Policies, TrustedProxies: p.configuration.Networks(), Log: p.log.WithName("gateways"),
+		Policies: v.configuration.Policies, TrustedProxies: v.configuration.Networks(), Log: v.log.WithName("gateways"),
 	}
 }

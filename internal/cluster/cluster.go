@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,7 +18,11 @@ func Config(path string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = path
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
-	if err != nil {
+	switch {
+	case clientcmd.IsEmptyConfig(err):
+		return nil, fmt.Errorf("read cluster address and credentials: there are none in %s, and this is no pod: give --kubeconfig, or set KUBECONFIG",
+			strings.Join(rules.GetLoadingPrecedence(), ", "))
+	case err != nil:
 		return nil, fmt.Errorf("read cluster address and credentials: %w", err)
 	}
 	return config, nil
