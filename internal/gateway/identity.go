@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"strings"
-
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
@@ -28,63 +26,58 @@ const Absent = "-"
 // that stands alone, is percent-encoded.
 func Identity(t *verify.Token) [len(Headers)]string {
 	return [...]string{
-		one(t.Subject()), joined(t.Groups(), ","), joined(t.Scopes(), " "), one(t.ID()), one(t.Name()), one(t.Namespace()),
+		one(t.Subject()), joined(t.Groups(), ','), joined(t.Scopes(), ' '), one(t.ID()), one(t.Name()), one(t.Namespace()),
 	}
 }
 
 func one(item string) string {
-	if item == "" {
+	switch {
+	case item == "":
 		return Absent
+	case isPlain(item):
+		return item
 	}
-	return encoded(item)
+	return string(appendEncoded(nil, item))
 }
 
-func joined(list verify.List, separator string) string {
+func joined(list verify.List, separator byte) string {
 	if list.Absent() {
 		return Absent
 	}
-	var all string
-	var rest strings.Builder
+	var buffer [256]byte // on the stack, and enough for most
+	text := buffer[:0]
 	for item := range list.All() {
-		if all == "" {
-			all = encoded(item) // most lists have one item: no copy
-			continue
+		if len(text) > 0 {
+			text = append(text, separator)
 		}
-		if rest.Len() == 0 {
-			rest.WriteString(all)
-		}
-		rest.WriteString(separator)
-		rest.WriteString(encoded(item))
+		text = appendEncoded(text, item)
 	}
-	if rest.Len() > 0 {
-		return rest.String()
-	}
-	return all
+	return string(text)
 }
 
-func encoded(item string) string {
-	if item == Absent {
-		return "%2D"
-	}
+// isPlain says that an item stands for itself.
+func isPlain(item string) bool {
 	for i := range len(item) {
 		if !plain(item[i]) {
-			return encodeFrom(item, i)
+			return false
 		}
 	}
-	return item
+	return item != Absent
 }
 
 func plain(c byte) bool { return c > ' ' && c < 0x7F && c != ',' && c != '%' }
 
-func encodeFrom(item string, start int) string {
+func appendEncoded(text []byte, item string) []byte {
+	if item == Absent {
+		return append(text, "%2D"...)
+	}
 	const digits = "0123456789ABCDEF"
-	out := append(make([]byte, 0, len(item)+16), item[:start]...)
-	for _, c := range []byte(item[start:]) {
-		if plain(c) {
-			out = append(out, c)
+	for i := range len(item) {
+		if c := item[i]; plain(c) {
+			text = append(text, c)
 		} else {
-			out = append(out, '%', digits[c>>4], digits[c&0xF])
+			text = append(text, '%', digits[c>>4], digits[c&0xF])
 		}
 	}
-	return string(out)
+	return text
 }

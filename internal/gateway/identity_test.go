@@ -48,9 +48,19 @@ func TestListsAreWrittenSoThatTheyCanBeRead(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s: no list", name)
 		}
-		if got := joined(list, ","); got != c.want {
+		if got := joined(list, ','); got != c.want {
 			t.Errorf("%s: %q is written %q, want %q", name, c.items, got, c.want)
 		}
+	}
+}
+
+func TestIdentityAllocatesOneTextForEachList(t *testing.T) {
+	list, ok := verify.NewList([]string{"accesstokens", "accesstokens:shop"})
+	if !ok {
+		t.Fatal("no list")
+	}
+	if n := testing.AllocsPerRun(100, func() { joined(list, ',') }); n > 1 {
+		t.Errorf("%v allocations", n)
 	}
 }
 

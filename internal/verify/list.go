@@ -38,10 +38,18 @@ func (l List) Absent() bool { return l.joined == (unique.Handle[string]{}) }
 
 // All yields the items in order. It does not allocate.
 func (l List) All() iter.Seq[string] {
-	if l.Absent() {
-		return func(func(string) bool) {}
+	return func(yield func(string) bool) {
+		if l.Absent() {
+			return
+		}
+		for rest, more := l.joined.Value(), true; more; {
+			var item string
+			item, rest, more = strings.Cut(rest, separator)
+			if !yield(item) {
+				return
+			}
+		}
 	}
-	return strings.SplitSeq(l.joined.Value(), separator)
 }
 
 // Items returns the items; nil for an absent list.
