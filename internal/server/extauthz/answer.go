@@ -20,11 +20,18 @@ import (
 func allowed(answer gateway.Answer, http *authv3.AttributeContext_HttpRequest) *authv3.CheckResponse {
 	identity := gateway.Identity(answer.Token)
 	ok := &authv3.OkHttpResponse{
-		Headers:         make([]*corev3.HeaderValueOption, 0, len(identity)),
+		Headers:         make([]*corev3.HeaderValueOption, len(identity)),
 		HeadersToRemove: append(forged(http), "authorization"),
 	}
+	var all struct { // allocated at once
+		options [len(identity)]corev3.HeaderValueOption
+		headers [len(identity)]corev3.HeaderValue
+	}
 	for i, name := range identityNames {
-		ok.Headers = append(ok.Headers, overwrite(name, identity[i]))
+		option, header := &all.options[i], &all.headers[i]
+		header.Key, header.Value = name, identity[i]
+		option.Header, option.AppendAction = header, overwriting
+		ok.Headers[i] = option
 	}
 	return &authv3.CheckResponse{
 		Status:          &status.Status{Code: int32(codes.OK)},
@@ -36,11 +43,13 @@ func allowed(answer gateway.Answer, http *authv3.AttributeContext_HttpRequest) *
 // overwrite is a header that replaces all of its name.
 func overwrite(name, value string) *corev3.HeaderValueOption {
 	return &corev3.HeaderValueOption{
-		Header: &corev3.HeaderValue{Key: name, Value: value},
-		// Versions of Envoy that do not know it overwrite by default.
-		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		Header: &corev3.HeaderValue{Key: name, Value: value}, AppendAction: overwriting,
 	}
 }
+
+// overwriting replaces all headers of a name. Versions of Envoy that do not know
+// it do so by default.
+const overwriting = corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 
 // identityNames are gateway.Headers as Envoy writes them.
 var identityNames = func() (names [len(gateway.Headers)]string) {
