@@ -32,14 +32,16 @@ var wall clock.PassiveClock = clock.RealClock{}
 
 // Set by TestMain and never changed.
 var (
-	cluster client.Client
-	forge   *server
+	cluster    client.Client
+	forge      *server
+	verifier   *operator.Verifier
+	verifierCA string // path of the authority of its certificate
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	cp, err := testenv.Start()
+	cp, err := testenv.Start(controlplane.Options{Verifier: &controlplane.Verifier{}})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -60,6 +62,11 @@ func runOn(cp *controlplane.ControlPlane, m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, manager.Stop()) }()
+	verifierCA = cp.Verifier().ClientCAFile // one authority signs both sides
+	if verifier, err = operator.StartVerifier(ctx, cp, operator.VerifierOptions{}); err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, verifier.Stop()) }()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return 1, err

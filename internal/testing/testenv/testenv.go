@@ -41,7 +41,7 @@ func Run(m M) int { return RunWith(m, controlplane.Options{}) }
 
 // RunWith is Run on a control plane that is started in another way.
 func RunWith(m M, options controlplane.Options) int {
-	cp, err := start(options)
+	cp, err := Start(options)
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -62,9 +62,7 @@ func RunWith(m M, options controlplane.Options) int {
 // Start starts a control plane in a temporary folder and installs the
 // configuration for development. It returns when the policies in it bind the
 // manager's account.
-func Start() (*controlplane.ControlPlane, error) { return start(controlplane.Options{}) }
-
-func start(options controlplane.Options) (*controlplane.ControlPlane, error) {
+func Start(options controlplane.Options) (*controlplane.ControlPlane, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	cp, err := controlplane.Start(ctx, options)
