@@ -28,7 +28,8 @@ func (p *problems) add(field, format string, arguments ...any) {
 	*p = append(*p, fmt.Errorf("%s: "+format, append([]any{field}, arguments...)...))
 }
 
-// validate checks what was written, before defaults are filled in.
+// validate checks what was written, with the defaults filled in: they can be in
+// the way of what was written.
 func (v *Verifier) validate() error {
 	var p problems
 	if v.APIVersion != APIVersion || v.Kind != Kind {
@@ -42,6 +43,9 @@ func (v *Verifier) validate() error {
 	for i, policy := range v.Policies {
 		field := fmt.Sprintf("policies[%d]", i)
 		policy.validate(&p, field)
+		if slices.Contains(v.Kubernetes.Audiences, policy.Audience) {
+			p.add(field+".audience", "%q is an audience of kube-apiserver: tokens for a gateway must not open the cluster, name that of the gateway or service", policy.Audience)
+		}
 		if names[policy.Name] {
 			p.add(field+".name", "%q is there already: give each policy a name of its own", policy.Name)
 		}
@@ -95,6 +99,14 @@ func (r *Rule) validate(p *problems, field string) {
 	if len(r.Verbs) == 0 {
 		p.add(field+".verbs", "there are none: name verbs such as get, or *")
 	}
+	for _, list := range []struct {
+		name  string
+		items []string
+	}{{"verbs", r.Verbs}, {"resources", r.Resources}, {"resourceNames", r.ResourceNames}, {"namespaces", r.Namespaces}} {
+		if slices.Contains(list.items, "") {
+			p.add(field+"."+list.name, "one is empty: name it, or remove it")
+		}
+	}
 	resources := len(r.APIGroups) > 0 || len(r.Resources) > 0 || len(r.ResourceNames) > 0 || len(r.Namespaces) > 0
 	switch {
 	case len(r.NonResourceURLs) > 0 && resources:
@@ -137,6 +149,9 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	network, err := netip.ParsePrefix(text)
 	if err != nil || network.Masked() != network {
 		return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a network in canonical form such as 10.0.0.0/8", text)
+	}
+	if network.Addr().Is4In6() && network.Bits() >= 96 { // or else no IPv4 address would be in it
+		network = netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-96)
 	}
 	return network, nil
 }

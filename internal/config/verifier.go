@@ -1,12 +1,14 @@
 package config
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"regexp"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -177,17 +179,41 @@ func Load(path string) (Verifier, error) {
 // mistakes.
 func Parse(content []byte) (Verifier, error) {
 	var v Verifier
-	if len(bytes.TrimSpace(content)) == 0 {
+	switch documents := documentsIn(string(content)); {
+	case documents == 0:
 		return Verifier{}, fmt.Errorf("it is empty: begin with apiVersion: %s and kind: %s", APIVersion, Kind)
+	case documents > 1:
+		return Verifier{}, fmt.Errorf("it holds %d documents: one %s to a file", documents, Kind)
 	}
-	if err := yaml.UnmarshalStrict(content, &v); err != nil {
+	text, err := yaml.YAMLToJSONStrict(content)
+	if err != nil {
 		return Verifier{}, err
 	}
-	if err := v.validate(); err != nil {
+	unknown, err := json.UnmarshalStrict(text, &v)
+	if err != nil {
 		return Verifier{}, err
 	}
 	v.applyDefaults()
+	if err := errors.Join(append(unknown, v.validate())...); err != nil {
+		return Verifier{}, err
+	}
 	return v, nil
+}
+
+var (
+	separator = regexp.MustCompile(`(?m)^---(\s|$)`)
+	something = regexp.MustCompile(`(?m)^\s*[^#\s]`)
+)
+
+// documentsIn counts those in which there is more than comments. A decoder would
+// read the first and pass over the others.
+func documentsIn(content string) (count int) {
+	for _, document := range separator.Split(content, -1) {
+		if something.MatchString(document) {
+			count++
+		}
+	}
+	return count
 }
 
 func (v *Verifier) applyDefaults() {
