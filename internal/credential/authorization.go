@@ -2,8 +2,9 @@ package credential
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
-	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
@@ -19,7 +20,7 @@ const (
 )
 
 var (
-	// ErrMissing says that there is no Authorization header.
+	// ErrMissing says that there is no Authorization header, or nothing in it.
 	ErrMissing = errors.New("no Authorization header")
 
 	// ErrAmbiguous says that there are two Authorization headers, or one that
@@ -45,7 +46,7 @@ const mostHeader = 4096
 // The error is one of this package's, and holds no part of the values.
 func FromAuthorization(values []string, accepted ...Scheme) (string, error) {
 	switch {
-	case len(values) == 0:
+	case len(values) == 0, len(values) == 1 && strings.Trim(values[0], " \t") == "":
 		return "", ErrMissing
 	case len(values) > 1, strings.Contains(values[0], ","):
 		return "", ErrAmbiguous
@@ -63,6 +64,9 @@ func FromAuthorization(values []string, accepted ...Scheme) (string, error) {
 
 func read(scheme Scheme, credentials string) (string, error) {
 	if scheme == Basic {
+		if strings.ContainsAny(credentials, "\r\n") {
+			return "", ErrMalformed // the decoder would pass over them
+		}
 		decoded, err := base64.StdEncoding.DecodeString(credentials)
 		if err != nil {
 			return "", ErrMalformed
@@ -80,20 +84,31 @@ func read(scheme Scheme, credentials string) (string, error) {
 }
 
 // CheckPlacement fails with ErrMisplaced when a token of ours is in a query
-// string, as it is or percent-encoded, or in one of the Cookie headers.
+// string or in one of the Cookie headers, as it is or percent-encoded.
 func CheckPlacement(rawQuery string, cookies []string) error {
-	if token.In(rawQuery) {
+	if misplaced(rawQuery) || slices.ContainsFunc(cookies, misplaced) {
 		return ErrMisplaced
 	}
-	if strings.Contains(rawQuery, "%") {
-		if decoded, err := url.PathUnescape(rawQuery); err == nil && token.In(decoded) {
-			return ErrMisplaced
-		}
-	}
-	for _, cookie := range cookies {
-		if token.In(cookie) {
-			return ErrMisplaced
-		}
-	}
 	return nil
+}
+
+func misplaced(text string) bool {
+	return token.In(text) || strings.Contains(text, "%") && token.In(unescape(text))
+}
+
+// unescape decodes what is percent-encoded, and leaves what is not well encoded
+// as it is: one % of the client's must not hide the rest.
+func unescape(text string) string {
+	var decoded strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) {
+			if b, err := hex.DecodeString(text[i+1 : i+3]); err == nil {
+				decoded.WriteByte(b[0])
+				i += 2
+				continue
+			}
+		}
+		decoded.WriteByte(text[i])
+	}
+	return decoded.String()
 }
