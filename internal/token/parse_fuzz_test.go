@@ -111,3 +111,34 @@ func TestNoNeighbourOfAKnownTokenIsAccepted(t *testing.T) {
 		t.Errorf("a megabyte: error %v", err)
 	}
 }
+
+// FuzzIn: a token is found wherever it is, and nothing else is.
+func FuzzIn(f *testing.F) {
+	v := readVectors(f)
+	f.Add("", "")
+	f.Add("a=", "&b")
+	f.Add("kat_", "kat_kat_")
+	f.Add(v.Broken[0].Token, v.Broken[len(v.Broken)-1].Token)
+	token := v.Tokens[4].Token
+	f.Add(token[:40], token[30:])
+	f.Fuzz(func(t *testing.T, before, after string) {
+		if !In(before + token + after) {
+			t.Errorf("not found between %q and %q", before, after)
+		}
+		text, naive := before+after, false
+		for at := range max(0, len(text)-Length+1) {
+			_, err := Parse(text[at : at+Length])
+			naive = naive || err == nil
+		}
+		if In(text) != naive {
+			t.Errorf("In(%q) = %v", text, !naive)
+		}
+	})
+}
+
+func TestInAllocatesNothing(t *testing.T) {
+	text := strings.Repeat("kat_", 100) + readVectors(t).Tokens[4].Token
+	if n := testing.AllocsPerRun(100, func() { _ = In(text) }); n != 0 || !In(text) {
+		t.Errorf("%v allocations, found %v", n, In(text))
+	}
+}
