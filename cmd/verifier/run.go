@@ -243,7 +243,7 @@ func (v *verifier) surround(context.Context) error {
 	}
 	reopen := make(chan os.Signal, 1)
 	signal.Notify(reopen, syscall.SIGHUP)
-	v.audit, err = audit.Open(audit.Options{
+	v.audit, err = audit.Open(audit.Options{ //nolint:contextcheck // it is closed when the last answer was given
 		Path: v.configuration.Audit.Path, Reopen: reopen, Clock: clock.RealClock{}, Lost: lost, Errors: v.log.WithName("audit"),
 	})
 	if err != nil {

@@ -25,10 +25,11 @@ func TestWhatAnAdmissionWebhookRepeatsOfASecretIsTakenOut(t *testing.T) {
 	if !errors.As(err, &status) {
 		t.Fatalf("%v is no answer of the API server", err)
 	}
-	said := status.Status().Message
+	texts := []string{status.Status().Message}
 	for _, cause := range status.Status().Details.Causes {
-		said += "\n" + cause.Message
+		texts = append(texts, cause.Message)
 	}
+	said := strings.Join(texts, "\n")
 	if strings.Contains(said, text) || strings.Contains(said, encoded) {
 		t.Errorf("the error still tells the token: %s", said)
 	}

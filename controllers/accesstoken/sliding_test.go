@@ -239,26 +239,26 @@ var _ = Describe("A token that use extends", func() {
 		p.restWithin(ctx, 0)
 		issued := w.clock.Now()
 		text := w.currentToken(ctx, w.key.Name)
-		endsAt := func(age time.Duration, reason v1alpha1.EndReason) {
+		endsAt := func(age time.Duration) {
 			GinkgoHelper()
 			w.settled(ctx)
 			p.restWithin(ctx, 0)
 			status := w.record(ctx, text).Status
 			Expect(status.ExpiresAt).To(Equal(v1alpha1.NewTimestamp(issued.Add(age))))
-			Expect(status.Reason).To(Equal(reason))
+			Expect(status.Reason).To(Equal(v1alpha1.EndReasonShortened))
 		}
 		w.clock.SetTime(issued.Add(20 * time.Hour))
 		w.use(ctx, text)
 		w.edit(ctx, func(at *v1alpha1.AccessToken) { at.Spec.MaxLifetime = "72h" })
-		endsAt(72*time.Hour, v1alpha1.EndReasonShortened)
+		endsAt(72 * time.Hour)
 		w.edit(ctx, func(at *v1alpha1.AccessToken) { at.Spec.MaxLifetime = "200h" })
-		endsAt(72*time.Hour, v1alpha1.EndReasonShortened)
+		endsAt(72 * time.Hour)
 		w.edit(ctx, func(at *v1alpha1.AccessToken) { at.Spec.ExtendWhenUsed, at.Spec.MaxLifetime = false, "" })
-		endsAt(24*time.Hour, v1alpha1.EndReasonShortened)
+		endsAt(24 * time.Hour)
 		Expect(w.token(ctx).Status.ExpiresAt).To(Equal(v1alpha1.NewTimestamp(issued.Add(24 * time.Hour))))
 		Expect(w.happened("LifetimeShortened")).To(HaveLen(2))
 		w.edit(ctx, func(at *v1alpha1.AccessToken) { at.Spec.ExtendWhenUsed = true })
-		endsAt(24*time.Hour, v1alpha1.EndReasonShortened)
+		endsAt(24 * time.Hour)
 
 		w.use(ctx, text)
 		w.clock.SetTime(issued.Add(24 * time.Hour))

@@ -157,9 +157,9 @@ func TestNext(t *testing.T) {
 		"A suspended token's record ends before its Secret": {
 			declared(t, suspended).recorded(1, day, 10*day).published(1), "revoke token-1: Suspended"},
 		"A suspended token's Secret follows": {
-			declared(t, suspended).recorded(1, day, 10*day).published(1).but(revoke(1, v1alpha1.EndReasonSuspended)), "withdraw deploy"},
+			declared(t, suspended).recorded(1, day, 10*day).published(1).but(revoke(v1alpha1.EndReasonSuspended)), "withdraw deploy"},
 		"A token that is wanted again is a new revision": {
-			declared(t, plain).recorded(1, day, 10*day).published(1).but(revoke(1, v1alpha1.EndReasonSuspended)), "issue 2: Reactivated"},
+			declared(t, plain).recorded(1, day, 10*day).published(1).but(revoke(v1alpha1.EndReasonSuspended)), "issue 2: Reactivated"},
 		"A token that is wanted again after its record is gone is a new revision": {
 			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) {
 				s.Token.Status.EndedAt = v1alpha1.NewTimestamp(now.Add(-time.Hour))
@@ -227,10 +227,10 @@ func TestNext(t *testing.T) {
 	}
 }
 
-func revoke(revision int64, reason v1alpha1.EndReason) func(*lifecycle.State) {
+func revoke(reason v1alpha1.EndReason) func(*lifecycle.State) {
 	return func(s *lifecycle.State) {
 		for i := range s.Records {
-			if s.Records[i].Object.Name == id(revision) {
+			if s.Records[i].Object.Name == id(1) {
 				s.Records[i].Object.Status = v1alpha1.TokenRecordStatus{RevokedAt: v1alpha1.NewTimestamp(now), Reason: reason}
 			}
 		}

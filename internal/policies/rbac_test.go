@@ -55,7 +55,7 @@ var _ = Describe("Roles", func() {
 				Expect(rule.Verbs).NotTo(ContainElement(BeElementOf("bind", "escalate", "impersonate")), o.GetName())
 			}
 		}
-		Expect(seen).To(Equal(6))
+		Expect(seen).To(Equal(9))
 	})
 
 	DescribeTable("give people what they need in their namespace", func(ctx SpecContext, role string, yes, no [][2]string) {

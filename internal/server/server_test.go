@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr/funcr"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server"
@@ -119,20 +120,36 @@ func started(t *testing.T, config *tls.Config, handler http.HandlerFunc, logged 
 	return "https://" + s.Address(), stop
 }
 
-func get(t *testing.T, url string, config *tls.Config) (*http.Response, error) {
+// answer is what a server was seen to say.
+type answer struct {
+	status int
+	header http.Header
+	server string // the common name of its certificate
+	body   string
+}
+
+func get(t *testing.T, url string, config *tls.Config, header ...string) (answer, error) {
 	t.Helper()
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}
 	defer client.CloseIdleConnections()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
-		t.Fatal(err)
+		return answer{}, err
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
 	}
 	response, err := client.Do(request)
-	if err == nil {
-		t.Cleanup(func() { _ = response.Body.Close() })
+	if err != nil {
+		return answer{}, err
 	}
-	return response, err
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, response.TLS.PeerCertificates[0].Subject.CommonName, string(body)}, err
 }
+
+// start is the time of every clock here.
+func start() time.Time { return clock.RealClock{}.Now() }
 
 func ok(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }
 
@@ -144,12 +161,9 @@ func TestAnExchangedCertificateIsServedAtOnce(t *testing.T) {
 	url, _ := started(t, server.ServingTLS(certificates), ok, quiet)
 	for _, name := range []string{"before", "after"} {
 		certificates.exchange(ca.pair(t, name))
-		response, err := get(t, url, &tls.Config{RootCAs: ca.pool(), MinVersion: tls.VersionTLS12})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := response.TLS.PeerCertificates[0].Subject.CommonName; got != name {
-			t.Errorf("served with %q, want %q", got, name)
+		got, err := get(t, url, &tls.Config{RootCAs: ca.pool(), MinVersion: tls.VersionTLS12})
+		if err != nil || got.server != name {
+			t.Errorf("served with %q (%v), want %q", got.server, err, name)
 		}
 	}
 }
@@ -169,7 +183,7 @@ func TestWebhooksAreForClientsOfTheAuthorityOnly(t *testing.T) {
 	ca, stranger := newAuthority(t, "ca"), newAuthority(t, "stranger")
 	file := filepath.Join(t.TempDir(), "ca.crt")
 	write(t, file, ca.pem())
-	clients, err := server.NewClientCA(file, []string{"kube-apiserver"}, clocktesting.NewFakePassiveClock(time.Now()))
+	clients, err := server.NewClientCA(file, []string{"kube-apiserver"}, clocktesting.NewFakePassiveClock(start()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +205,7 @@ func TestWebhooksAreForClientsOfTheAuthorityOnly(t *testing.T) {
 }
 
 func TestAClientAuthorityIsReadAnewWhenItChanges(t *testing.T) {
-	before, after, now := newAuthority(t, "before"), newAuthority(t, "after"), time.Now()
+	before, after, now := newAuthority(t, "before"), newAuthority(t, "after"), start()
 	file := filepath.Join(t.TempDir(), "ca.crt")
 	write(t, file, before.pem())
 	c := clocktesting.NewFakePassiveClock(now)
@@ -238,7 +252,7 @@ func TestAClientAuthorityThatHoldsNothingIsAnError(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ca.crt")
 	write(t, file, []byte("no certificate"))
 	for path, want := range map[string]string{file: "holds no certificate in PEM", file + ".absent": "no such file"} {
-		if _, err := server.NewClientCA(path, nil, clocktesting.NewFakePassiveClock(time.Now())); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := server.NewClientCA(path, nil, clocktesting.NewFakePassiveClock(start())); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", path, err, want)
 		}
 	}
@@ -255,28 +269,13 @@ func TestAFaultIsA500AndQuotesNothing(t *testing.T) {
 		defer mu.Unlock()
 		lines = append(lines, line)
 	})
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.pool(), MinVersion: tls.VersionTLS12}}}
-	defer client.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Authorization", "Bearer planted-needle")
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if response.StatusCode != http.StatusInternalServerError || response.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("answered %s with %v", response.Status, response.Header)
+	got, err := get(t, url, &tls.Config{RootCAs: ca.pool(), MinVersion: tls.VersionTLS12}, "Authorization", "Bearer planted-needle")
+	if err != nil || got.status != http.StatusInternalServerError || got.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("answered %d with %v (%v)", got.status, got.header, err)
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	all := strings.Join(lines, "\n") + string(body)
+	all := strings.Join(lines, "\n") + got.body
 	if !strings.Contains(all, "panicked") {
 		t.Errorf("the fault is not logged: %s", all)
 	}
@@ -296,21 +295,22 @@ func TestRequestsUnderWayComeToTheirEnd(t *testing.T) {
 	config := &tls.Config{RootCAs: ca.pool(), MinVersion: tls.VersionTLS12}
 	answered := make(chan string, 1)
 	go func() {
-		response, err := get(t, url, config)
+		got, err := get(t, url, config)
 		if err != nil {
 			answered <- err.Error()
 			return
 		}
-		body, _ := io.ReadAll(response.Body)
-		answered <- string(body)
+		answered <- got.body
 	}()
 	<-entered
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
 	for { // the listener is closed before the request ends
-		if _, err := net.DialTimeout("tcp", strings.TrimPrefix(url, "https://"), time.Second); err != nil {
+		connection, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(url, "https://"))
+		if err != nil {
 			break
 		}
+		_ = connection.Close()
 	}
 	close(leave)
 	if got := <-answered; got != "done" {

@@ -101,16 +101,16 @@ func otherMint() mint.Mint {
 	return mint.Mint{KeyID: "20261125t090000z-other", Key: record.Key{7}, ClusterID: mint.ClusterID}
 }
 
-func recordOf(t *testing.T, with mint.Mint, namespace, name string) *v1alpha1.TokenRecord {
+func recordOf(t *testing.T, with mint.Mint, name string) *v1alpha1.TokenRecord {
 	t.Helper()
-	rec := mint.Unsealed(namespace, name, mint.UID(namespace, name), 1, issued)
+	rec := mint.Unsealed("shop", name, mint.UID("shop", name), 1, issued)
 	with.Seal(t, rec)
 	return rec
 }
 
 func TestASealedRecordIsFoundUntilItIsDeleted(t *testing.T) {
 	o := observe(t)
-	rec := recordOf(t, mint.Default(), "shop", "deploy")
+	rec := recordOf(t, mint.Default(), "deploy")
 	o.PutRecord(rec)
 	o.expectFound(rec)
 
@@ -153,7 +153,7 @@ func TestARecordThatDoesNotOpenIsRefusedWithItsReason(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := observe(t)
-			rec := recordOf(t, mint.Default(), "shop", "deploy")
+			rec := recordOf(t, mint.Default(), "deploy")
 			c.edit(rec)
 			o.PutRecord(rec)
 			o.expectFound()
@@ -184,7 +184,7 @@ func TestEveryRefusalHasItsError(t *testing.T) {
 
 func TestARecordThatOpensNoLongerLeavesAtOnce(t *testing.T) {
 	o := observe(t)
-	rec := recordOf(t, mint.Default(), "shop", "deploy")
+	rec := recordOf(t, mint.Default(), "deploy")
 	o.PutRecord(rec)
 	edited := rec.DeepCopy()
 	edited.Spec.Scopes = []string{"admin"}
@@ -198,7 +198,7 @@ func TestARecordThatOpensNoLongerLeavesAtOnce(t *testing.T) {
 
 func TestAForeignRecordOfTheSameNameDisturbsNothing(t *testing.T) {
 	o := observe(t)
-	rec := recordOf(t, mint.Default(), "shop", "deploy")
+	rec := recordOf(t, mint.Default(), "deploy")
 	copied := rec.DeepCopy()
 	copied.Namespace = "thief"
 	o.PutRecord(rec)
@@ -257,8 +257,8 @@ func TestAListForgetsWhatIsNotInIt(t *testing.T) {
 	if o.Complete() {
 		t.Error("it is complete before the first list")
 	}
-	stays, goes := recordOf(t, mint.Default(), "shop", "stays"), recordOf(t, mint.Default(), "shop", "goes")
-	broken := recordOf(t, mint.Default(), "shop", "broken")
+	stays, goes := recordOf(t, mint.Default(), "stays"), recordOf(t, mint.Default(), "goes")
+	broken := recordOf(t, mint.Default(), "broken")
 	broken.Spec.Seal = ""
 	for _, rec := range []*v1alpha1.TokenRecord{stays, goes, broken} {
 		o.PutRecord(rec)
@@ -278,7 +278,7 @@ func TestAListForgetsWhatIsNotInIt(t *testing.T) {
 func TestARecordOpensWhenItsKeyComes(t *testing.T) {
 	o := observe(t)
 	o.ReplaceRecords(nil)
-	rec := recordOf(t, otherMint(), "shop", "deploy")
+	rec := recordOf(t, otherMint(), "deploy")
 	o.PutRecord(rec)
 	o.expectTold("shop: KeyUnknown")
 	o.KeysChanged()
@@ -295,7 +295,7 @@ func TestARecordOpensWhenItsKeyComes(t *testing.T) {
 
 func TestARecordThatWaitsForAKeyMayGo(t *testing.T) {
 	o := observe(t)
-	rec := recordOf(t, otherMint(), "shop", "deploy")
+	rec := recordOf(t, otherMint(), "deploy")
 	o.PutRecord(rec)
 	o.DeleteRecord(rec)
 	o.keys[otherMint().KeyID] = otherMint().Key
@@ -307,7 +307,7 @@ func TestARecordThatWaitsForAKeyMayGo(t *testing.T) {
 func TestWithoutItsKeyATokenLeavesAtOnce(t *testing.T) {
 	o := observe(t)
 	o.keys[otherMint().KeyID] = otherMint().Key
-	stays, goes := recordOf(t, mint.Default(), "shop", "stays"), recordOf(t, otherMint(), "shop", "goes")
+	stays, goes := recordOf(t, mint.Default(), "stays"), recordOf(t, otherMint(), "goes")
 	all := []*v1alpha1.TokenRecord{stays, goes}
 	o.ReplaceRecords(all)
 	o.expectFound(all...)
@@ -328,7 +328,7 @@ func TestWithoutItsKeyATokenLeavesAtOnce(t *testing.T) {
 
 func TestAKeyThatIsReplacedUnderItsIDAndRestoredOpensItsRecordsAgain(t *testing.T) {
 	o := observe(t)
-	rec := recordOf(t, mint.Default(), "shop", "deploy")
+	rec := recordOf(t, mint.Default(), "deploy")
 	all := []*v1alpha1.TokenRecord{rec}
 	o.ReplaceRecords(all)
 	o.keys[mint.KeyID] = record.Key{9}
@@ -354,7 +354,7 @@ func TestOfManyRecordsThatWaitForAKeySomeAreReadAnew(t *testing.T) {
 	o.ReplaceRecords(nil)
 	var all []*v1alpha1.TokenRecord
 	for i := range mostWaiting + 10 {
-		rec := recordOf(t, otherMint(), "shop", fmt.Sprintf("deploy-%d", i))
+		rec := recordOf(t, otherMint(), fmt.Sprintf("deploy-%d", i))
 		all = append(all, rec)
 		o.PutRecord(rec)
 	}
@@ -378,7 +378,7 @@ func TestOfManyRecordsThatWaitForAKeySomeAreReadAnew(t *testing.T) {
 
 func TestLookupAllocatesNothing(t *testing.T) {
 	o := observe(t)
-	rec := recordOf(t, mint.Default(), "shop", "deploy")
+	rec := recordOf(t, mint.Default(), "deploy")
 	o.PutRecord(rec)
 	id, none := idOf(t, rec), token.ID{}
 	if n := testing.AllocsPerRun(100, func() { o.Lookup(id); o.Lookup(none) }); n != 0 {
@@ -388,7 +388,7 @@ func TestLookupAllocatesNothing(t *testing.T) {
 
 func TestAStoreWithoutListenersWorks(t *testing.T) {
 	s := New(Options{Opener: mint.Default().Opener(), Clock: clocktesting.NewFakePassiveClock(issued)})
-	rec := recordOf(t, mint.Default(), "shop", "deploy")
+	rec := recordOf(t, mint.Default(), "deploy")
 	s.PutRecord(rec)
 	edited := rec.DeepCopy()
 	edited.Spec.Seal = ""

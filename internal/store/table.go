@@ -55,7 +55,7 @@ func newSlots(size int) *slots {
 // the search, and the hash of the ID.
 func (s *slots) find(id token.ID) (at *slot, hash uint64, found *verify.Token) {
 	hash = maphash.Bytes(s.seed, id[:])
-	mask := uint64(len(s.at) - 1)
+	mask := uint64(len(s.at) - 1) //nolint:gosec // a table is never empty
 	for i := hash & mask; ; i = (i + 1) & mask {
 		at = &s.at[i]
 		switch t := at.token.Load(); {

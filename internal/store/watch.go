@@ -69,7 +69,9 @@ func (w *Watches) Run(ctx context.Context, config *rest.Config) error {
 		return fmt.Errorf("build the client of the key Secret: %w", err)
 	}
 	var group sync.WaitGroup
-	group.Go(func() { w.watchRecords(ctx, cache.NewListWatchFromClient(records, "tokenrecords", "", fields.Everything())) })
+	group.Go(func() {
+		w.watchRecords(ctx, cache.NewListWatchFromClient(records, "tokenrecords", "", fields.Everything()))
+	})
 	group.Go(func() {
 		resource := v1alpha1.GroupVersion.WithResource("accesstokens")
 		w.watch(ctx, metadataListWatch(objects, resource), &target[*metav1.PartialObjectMetadata]{
