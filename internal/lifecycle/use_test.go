@@ -87,9 +87,9 @@ func TestNextOfTokensThatUseExtends(t *testing.T) {
 				s.Records[0].Object.Status.ExpiresAt = v1alpha1.NewTimestamp(now.Add(day))
 			}), "nothing"},
 		"A token that its holder revoked is replaced at once": {
-			declared(t, used).extended(1, day, 10*day, 40*day).used(0).published(1).but(revoke(1, v1alpha1.EndReasonRevokedByHolder)), "issue 2: RevokedByHolder"},
+			declared(t, used).extended(1, day, 10*day, 40*day).used(0).published(1).but(revoke(v1alpha1.EndReasonRevokedByHolder)), "issue 2: RevokedByHolder"},
 		"A token before, that its holder revoked, is not replaced": {
-			declared(t, used).extended(1, day, 10*day, 40*day).extended(2, time.Hour, 10*day, 40*day).published(1).published(2).but(revoke(1, v1alpha1.EndReasonRevokedByHolder)), "nothing"},
+			declared(t, used).extended(1, day, 10*day, 40*day).extended(2, time.Hour, 10*day, 40*day).published(1).published(2).but(revoke(v1alpha1.EndReasonRevokedByHolder)), "nothing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(test.want, describe(lifecycle.Next(test.given.State))); diff != "" {
@@ -104,7 +104,7 @@ func noSecret(s *lifecycle.State) { s.Secrets = nil }
 func TestAnIssueNamesTheTokenThatItReplaces(t *testing.T) {
 	spec := v1alpha1.AccessTokenSpec{MaxAge: "240h"}
 	first, _ := lifecycle.Next(declared(t, spec).State).(lifecycle.Issue)
-	second, _ := lifecycle.Next(declared(t, spec).recorded(1, day, 10*day).published(1).but(revoke(1, v1alpha1.EndReasonRevokedByHolder)).State).(lifecycle.Issue)
+	second, _ := lifecycle.Next(declared(t, spec).recorded(1, day, 10*day).published(1).but(revoke(v1alpha1.EndReasonRevokedByHolder)).State).(lifecycle.Issue)
 	if first.Replaces != "" || second.Replaces != id(1) {
 		t.Errorf("replaced are %q and %q, want none and %q", first.Replaces, second.Replaces, id(1))
 	}
@@ -125,7 +125,7 @@ func TestAnEndForWantOfUseIsToBeConfirmedUntilTheStatusSaysSo(t *testing.T) {
 		"not at the hard end":              {declared(t, spec).extended(1, 40*day, 10*day, 40*day).used(day).published(1), false},
 		"not for a token of a fixed age":   {declared(t, spec).recorded(1, 10*day, 10*day).published(1), false},
 		"not for a record that is void":    {idle().but(func(s *lifecycle.State) { s.Records[0].Void = errVoid }), false},
-		"not for one that was revoked":     {idle().but(revoke(1, v1alpha1.EndReasonRevoked)), false},
+		"not for one that was revoked":     {idle().but(revoke(v1alpha1.EndReasonRevoked)), false},
 		"when no status names it yet":      {idle().but(func(s *lifecycle.State) { s.Token.Status = v1alpha1.AccessTokenStatus{} }), true},
 		"in an overlap that the status shows": {idle().but(func(s *lifecycle.State) {
 			s.Token.Status = v1alpha1.AccessTokenStatus{TokenID: id(2), Revision: 2, Tokens: []v1alpha1.IssuedToken{{ID: id(2)}, {ID: id(1)}}}

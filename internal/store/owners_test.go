@@ -14,7 +14,7 @@ import (
 // deployment is an AccessToken with its namespace and one record.
 func deployment(t *testing.T) (rec *v1alpha1.TokenRecord, owner, namespace *metav1.PartialObjectMetadata) {
 	t.Helper()
-	rec = recordOf(t, mint.Default(), "shop", "deploy")
+	rec = recordOf(t, mint.Default(), "deploy")
 	return rec, metadataOf("shop", "deploy", mint.UID("shop", "deploy"), issued), metadataOf("", "shop", "1", issued.Add(-time.Hour))
 }
 
