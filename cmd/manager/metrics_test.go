@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,7 +14,6 @@ import (
 	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -166,13 +164,6 @@ func accountToken(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return config.BearerToken
-}
-
-func createOnce(t *testing.T, object client.Object) {
-	t.Helper()
-	if err := adminClient(t).Create(context.WithoutCancel(t.Context()), object); err != nil && !apierrors.IsAlreadyExists(err) {
-		t.Fatal(err)
-	}
 }
 
 // metricValue is that of a metric without labels.

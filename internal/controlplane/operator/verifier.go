@@ -108,6 +108,12 @@ func chooseAddresses(ctx context.Context, cp *controlplane.ControlPlane, forAPIS
 // URL is where introspection, revocation and forward auth are.
 func (v *Verifier) URL() string { return "https://" + v.addresses.https }
 
+// WebhooksURL is where kube-apiserver asks, with a client certificate.
+func (v *Verifier) WebhooksURL() string { return "https://" + v.addresses.webhooks }
+
+// HealthURL is where the probes are.
+func (v *Verifier) HealthURL() string { return "http://" + v.addresses.health }
+
 // ExtAuthzAddress is where ext_authz is, host:port.
 func (v *Verifier) ExtAuthzAddress() string { return v.addresses.extAuthz }
 

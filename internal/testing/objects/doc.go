@@ -1,0 +1,3 @@
+// Package objects declares AccessTokens on the control plane of testenv, as an
+// administrator, and shows what becomes of them: for tests of running programs.
+package objects
