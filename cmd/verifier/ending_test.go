@@ -35,7 +35,7 @@ const (
 
 func TestWhatEndsIsRefusedByEveryVerifierAtOnce(t *testing.T) {
 	startManager(t)
-	verifiers := []*verifier{startVerifier(t, "ending-a", configuration), startVerifier(t, "ending-b", configuration)}
+	verifiers := []*process{startVerifier(t, "ending-a", configuration), startVerifier(t, "ending-b", configuration)}
 	for _, way := range []struct {
 		name    string
 		prepare func(t *testing.T) (all []issued)
@@ -74,7 +74,7 @@ func TestWhatEndsIsRefusedByEveryVerifierAtOnce(t *testing.T) {
 
 // untilRefused ends a token while it is used at each verifier, and returns how
 // long after that was asked for each of them began to refuse it.
-func untilRefused(t *testing.T, verifiers []*verifier, i issued, end func()) []time.Duration {
+func untilRefused(t *testing.T, verifiers []*process, i issued, end func()) []time.Duration {
 	t.Helper()
 	took, failures := make([]time.Duration, len(verifiers)), make([]error, len(verifiers))
 	began := time.Now()

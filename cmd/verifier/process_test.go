@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"io"
 	"net/http"
 	"os"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,10 +16,6 @@ import (
 const (
 	// soon is for what takes a write and a watch event.
 	soon = 20 * time.Second
-	// later is for what takes many of those.
-	later = time.Minute
-	// aWhile is how long what must not happen is given to happen.
-	aWhile = 3 * time.Second
 	// often is how often a test looks.
 	often = 20 * time.Millisecond
 )
@@ -55,16 +48,15 @@ func startManager(t *testing.T, args ...string) *operator.Operator {
 	return m
 }
 
-// verifier is a running child process.
-type verifier struct {
+// process is a running verifier.
+type process struct {
 	*operator.Verifier
-	client   *http.Client // a gateway's, or a service's
-	webhooks *http.Client // kube-apiserver's
+	client *http.Client
 }
 
 // startVerifier runs a verifier until the test ends: this test binary. The first
 // name is empty, for the one that kube-apiserver asks.
-func startVerifier(t *testing.T, name, config string, args ...string) *verifier {
+func startVerifier(t *testing.T, name, config string, args ...string) *process {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
@@ -82,18 +74,13 @@ func startVerifier(t *testing.T, name, config string, args ...string) *verifier 
 			t.Errorf("stop the verifier: %v", err)
 		}
 	})
-	return &verifier{Verifier: started, client: trusting(t, nil), webhooks: trusting(t, apiServerCertificate(t))}
+	return &process{Verifier: started, client: trusting(t)}
 }
 
-// trusting is a client that trusts the authority of the verifiers' certificates,
-// and shows one of its own if there is one.
-func trusting(t *testing.T, own *tls.Certificate) *http.Client {
+// trusting is a client that trusts the authority of the verifiers' certificates.
+func trusting(t *testing.T) *http.Client {
 	t.Helper()
-	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authority(t)}
-	if own != nil {
-		config.Certificates = []tls.Certificate{*own}
-	}
-	transport := &http.Transport{TLSClientConfig: config}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authority(t)}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: soon}
 }
@@ -106,70 +93,4 @@ func authority(t *testing.T) *x509.CertPool {
 		t.Fatalf("authority of the verifiers' certificates: %v", err)
 	}
 	return pool
-}
-
-// apiServerCertificate is what kube-apiserver shows to verifiers.
-func apiServerCertificate(t *testing.T) *tls.Certificate {
-	t.Helper()
-	folder := testenv.ControlPlane(t).Dir() + "/verifier/"
-	certificate, err := tls.LoadX509KeyPair(folder+"client.crt", folder+"client.key")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &certificate
-}
-
-// kill ends the process as a crash does, without a word to anybody.
-func (v *verifier) kill(t *testing.T) {
-	t.Helper()
-	if err := syscall.Kill(v.PID(), syscall.SIGKILL); err != nil {
-		t.Fatalf("kill the verifier: %v", err)
-	}
-	<-v.Done()
-}
-
-// probe asks a health endpoint; status is 0 while nobody answers.
-func (v *verifier) probe(t *testing.T, path string) (status int, body string) {
-	t.Helper()
-	return get(t, http.DefaultClient, v.HealthURL()+path)
-}
-
-// metrics are those of the verifier, in the text format of Prometheus.
-func (v *verifier) metrics(t *testing.T) string {
-	t.Helper()
-	status, text := get(t, http.DefaultClient, v.MetricsURL())
-	if status != http.StatusOK {
-		t.Fatalf("metrics: %d %s", status, text)
-	}
-	return text
-}
-
-// logged is what the verifier wrote so far.
-func (v *verifier) logged(t *testing.T) string {
-	t.Helper()
-	content, err := os.ReadFile(v.Log())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
-func get(t *testing.T, client *http.Client, url string) (status int, body string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer func() { _ = response.Body.Close() }()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, err.Error()
-	}
-	return response.StatusCode, string(content)
 }
