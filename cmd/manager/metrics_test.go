@@ -61,7 +61,7 @@ func TestMetrics(t *testing.T) {
 		checkLabels(t, name, family)
 	}
 	g.Expect(seriesOf(families, rotating)).To(gomega.ConsistOf(perToken))
-	g.Expect(seriesOf(families, taken)).To(gomega.ConsistOf("accesstoken_ready", "accesstoken_valid", "accesstoken_expiry_timestamp_seconds"))
+	g.Expect(seriesOf(families, taken)).To(gomega.ConsistOf("accesstoken_ready", "accesstoken_valid"))
 
 	g.Expect(adminClient(t).Delete(t.Context(), tokenOf(t, rotating))).To(gomega.Succeed())
 	g.Eventually(func() []string { return seriesOf(scrapeOurs(t, m), rotating) }).WithTimeout(soon).WithPolling(often).Should(gomega.BeEmpty())
