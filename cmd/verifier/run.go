@@ -56,7 +56,9 @@ type verifier struct {
 	answers   *metrics.Verification
 	uses      *lastused.Recorder
 	audit     *audit.Log
-	decider   *verify.Decider
+	// unverified counts requests that carry no token, or carry it wrongly.
+	unverified func(verify.Protocol, error)
+	decider    *verify.Decider
 	// around is the decider with all that stands around it.
 	around verify.Verifier
 	served *certwatcher.CertWatcher
@@ -248,6 +250,9 @@ func (v *verifier) surround(context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if v.unverified, err = metrics.NewUnverified(ctrlmetrics.Registry); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
 	}
 	noted := v.uses.Around(v.decider)
 	written := v.audit.Around(noted, v.configuration.Audit.Accepted)

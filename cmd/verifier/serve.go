@@ -118,6 +118,6 @@ func (v *verifier) serveExtAuthz(ctx context.Context) error {
 
 func (v *verifier) gatewayOptions() gateway.Options {
 	return gateway.Options{
-		Policies: v.configuration.Policies, TrustedProxies: v.configuration.Networks(), Log: v.log.WithName("gateways"),
+		Policies: v.configuration.Policies, TrustedProxies: v.configuration.Networks(), Unverified: v.unverified, Log: v.log.WithName("gateways"),
 	}
 }
