@@ -73,13 +73,13 @@ func testIdle(t *testing.T) {
 	g := gomega.NewWithT(t)
 	quiet(t)
 	mark := auditMark(t)
-	expected := func(r request) bool { return r.lease() || r.Verb == "create" && r.dryRun() }
+	expected := func(r request) bool { return r.Lease() || r.Verb == "create" && r.DryRun() }
 	g.Consistently(func() []request { return keep(managerRequests(t, mark), not(expected), not(watching)) }).
 		WithTimeout(idleFor).WithPolling(seldom).Should(gomega.BeEmpty())
 
 	all := managerRequests(t, mark)
-	g.Expect(keep(all, request.lease)).NotTo(gomega.BeEmpty(), "the audit log shows what the manager does")
-	g.Expect(keep(all, request.dryRun)).NotTo(gomega.BeEmpty(), "the canary sings")
+	g.Expect(keep(all, request.Lease)).NotTo(gomega.BeEmpty(), "the audit log shows what the manager does")
+	g.Expect(keep(all, request.DryRun)).NotTo(gomega.BeEmpty(), "the canary sings")
 	g.Expect(len(keep(all, watching))).To(gomega.BeNumerically("<", atRest/20), "watches that had to be begun anew")
 }
 
@@ -130,7 +130,7 @@ func testRestart(t *testing.T, last *manager, namespace string) {
 	g.Expect(secretVersions(t)).To(gomega.Equal(secrets))
 	g.Expect(recordsOf(t)).To(gomega.HaveLen(records))
 	requests := managerRequests(t, mark)
-	g.Expect(keep(requests, request.writes)).To(gomega.BeEmpty())
+	g.Expect(keep(requests, request.Writes)).To(gomega.BeEmpty())
 	g.Expect(len(requests)).To(gomega.BeNumerically("<", atRest/10), "%v", requests)
 	for _, r := range requests {
 		g.Expect(r.ObjectRef.Namespace).NotTo(gomega.Equal(namespace), "%s", r)

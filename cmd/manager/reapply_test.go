@@ -77,7 +77,7 @@ func reapply(t *testing.T, key client.ObjectKey, again func()) {
 	g.Expect(after.Status).To(gomega.Equal(before.Status))
 	g.Expect(secretOf(t, key)).To(gomega.Equal(secret))
 	inNamespace := func(r request) bool { return r.ObjectRef.Namespace == key.Namespace }
-	g.Consistently(func() []request { return keep(managerRequests(t, mark), request.writes, inNamespace) }).
+	g.Consistently(func() []request { return keep(managerRequests(t, mark), request.Writes, inNamespace) }).
 		WithTimeout(aWhile / 3).WithPolling(5 * often).Should(gomega.BeEmpty())
 }
 
@@ -88,7 +88,7 @@ func quiet(t *testing.T) {
 	g := gomega.NewWithT(t)
 	g.Eventually(func(g gomega.Gomega) {
 		mark := auditMark(t)
-		g.Consistently(func() []request { return keep(managerRequests(t, mark), request.writes, not(request.lease)) }).
+		g.Consistently(func() []request { return keep(managerRequests(t, mark), request.Writes, not(request.Lease)) }).
 			WithTimeout(aWhile / 3).WithPolling(5 * often).Should(gomega.BeEmpty())
 	}).WithTimeout(later).Should(gomega.Succeed())
 }
