@@ -35,7 +35,7 @@ const (
 
 func TestWhatEndsIsRefusedByEveryVerifierAtOnce(t *testing.T) {
 	startManager(t)
-	verifiers := []*process{startVerifier(t, "ending-a", configuration), startVerifier(t, "ending-b", configuration)}
+	verifiers := []*process{startVerifier(t, "ending-a"), startVerifier(t, "ending-b")}
 	for _, way := range []struct {
 		name    string
 		prepare func(t *testing.T) (all []issued)

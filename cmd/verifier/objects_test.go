@@ -27,6 +27,14 @@ type issued struct {
 	text string
 }
 
+// issue declares a token and waits for it.
+func issue(t *testing.T, namespace, name string, spec v1alpha1.AccessTokenSpec) issued {
+	t.Helper()
+	key := declare(t, namespace, name, spec)
+	awaitReason(t, key, v1alpha1.ReasonIssued)
+	return tokenIn(t, key)
+}
+
 // issueMany declares n tokens, many at a time, and waits for all.
 func issueMany(t *testing.T, namespace, prefix string, n int, spec v1alpha1.AccessTokenSpec) []issued {
 	t.Helper()

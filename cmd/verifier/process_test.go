@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"net/http"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,11 +17,15 @@ import (
 const (
 	// soon is for what takes a write and a watch event.
 	soon = 20 * time.Second
+	// later is for what takes many of those.
+	later = time.Minute
+	// aWhile is how long what must not happen is given to happen.
+	aWhile = 3 * time.Second
 	// often is how often a test looks.
 	often = 20 * time.Millisecond
 )
 
-// configuration is that of all verifiers here, unless a test has its own.
+// configuration is that of all verifiers here.
 const configuration = `
 apiVersion: config.accesstoken.dev/v1alpha1
 kind: VerifierConfiguration
@@ -32,10 +37,10 @@ audit: {accepted: All}
 `
 
 // startManager runs a manager until the test ends.
-func startManager(t *testing.T, args ...string) *operator.Operator {
+func startManager(t *testing.T) *operator.Operator {
 	t.Helper()
 	m, err := operator.Start(t.Context(), testenv.ControlPlane(t), operator.Options{
-		Program: managerProgram, Args: append([]string{"--log-level=DEBUG"}, args...),
+		Program: managerProgram, Args: []string{"--log-level=DEBUG"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -54,9 +59,10 @@ type process struct {
 	client *http.Client
 }
 
-// startVerifier runs a verifier until the test ends: this test binary. The first
-// name is empty, for the one that kube-apiserver asks.
-func startVerifier(t *testing.T, name, config string, args ...string) *process {
+// startVerifier runs a verifier until the test ends: this test binary. The name is
+// empty for the one that kube-apiserver asks. A later argument wins, also over
+// the configuration.
+func startVerifier(t *testing.T, name string, args ...string) *process {
 	t.Helper()
 	program, err := os.Executable()
 	if err != nil {
@@ -64,7 +70,7 @@ func startVerifier(t *testing.T, name, config string, args ...string) *process {
 	}
 	t.Setenv(asVerifier, "1")
 	started, err := operator.StartVerifier(t.Context(), testenv.ControlPlane(t), operator.VerifierOptions{
-		Name: name, Program: program, Config: config, Args: append([]string{"--log-level=DEBUG"}, args...),
+		Name: name, Program: program, Config: configuration, Args: append([]string{"--log-level=DEBUG"}, args...),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -93,4 +99,13 @@ func authority(t *testing.T) *x509.CertPool {
 		t.Fatalf("authority of the verifiers' certificates: %v", err)
 	}
 	return pool
+}
+
+// kill ends the process as a crash does, without a word to anybody.
+func (v *process) kill(t *testing.T) {
+	t.Helper()
+	if err := syscall.Kill(v.PID(), syscall.SIGKILL); err != nil {
+		t.Fatalf("kill the verifier: %v", err)
+	}
+	<-v.Done()
 }
