@@ -194,6 +194,7 @@ func (v *verifier) read(ctx context.Context) error {
 	}
 	v.decider = &verify.Decider{
 		Index: v.store, Fresh: v.fresh, Clock: clock.RealClock{}, DefaultAudience: v.configuration.DefaultAudience,
+		Complete: v.store.Complete,
 	}
 	return nil
 }

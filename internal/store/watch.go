@@ -69,8 +69,15 @@ func (w *Watches) Run(ctx context.Context, config *rest.Config) error {
 		return fmt.Errorf("build the client of the key Secret: %w", err)
 	}
 	var group sync.WaitGroup
+	keysRead := make(chan struct{})
 	group.Go(func() {
-		w.watchRecords(ctx, cache.NewListWatchFromClient(records, "tokenrecords", "", fields.Everything()))
+		// Records open with the keys: listed before, they would all be read in vain,
+		// and their tokens not be found until they were read anew.
+		select {
+		case <-ctx.Done():
+		case <-keysRead:
+			w.watchRecords(ctx, cache.NewListWatchFromClient(records, "tokenrecords", "", fields.Everything()))
+		}
 	})
 	group.Go(func() {
 		resource := v1alpha1.GroupVersion.WithResource("accesstokens")
@@ -86,7 +93,7 @@ func (w *Watches) Run(ctx context.Context, config *rest.Config) error {
 	})
 	group.Go(func() {
 		only := fields.OneTermEqualSelector("metadata.name", keys.SecretName)
-		w.watch(ctx, cache.NewListWatchFromClient(core.CoreV1().RESTClient(), "secrets", w.KeyNamespace, only), w.keyTarget())
+		w.watch(ctx, cache.NewListWatchFromClient(core.CoreV1().RESTClient(), "secrets", w.KeyNamespace, only), w.keyTarget(sync.OnceFunc(func() { close(keysRead) })))
 	})
 	group.Wait()
 	return nil
@@ -116,7 +123,8 @@ func (w *Watches) watchRecords(ctx context.Context, source cache.ListerWatcher) 
 	}
 }
 
-func (w *Watches) keyTarget() *target[*corev1.Secret] {
+func (w *Watches) keyTarget(read func()) *target[*corev1.Secret] {
+	hear := w.hear(KindKeySecret)
 	return &target[*corev1.Secret]{
 		put:    w.Keys,
 		remove: func(*corev1.Secret) { w.Keys(nil) },
@@ -127,7 +135,10 @@ func (w *Watches) keyTarget() *target[*corev1.Secret] {
 			}
 			w.Keys(secrets[0])
 		},
-		hear: w.hear(KindKeySecret),
+		hear: func() {
+			hear()
+			read()
+		},
 	}
 }
 

@@ -1,0 +1,312 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/cluster"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
+)
+
+const (
+	// promptly is what is promised while the watches are up, and long what the test
+	// machine may take where nothing is promised.
+	promptly = time.Second
+	long     = time.Minute
+
+	// halfOpen is within which a silent connection is to be noticed; the verifier
+	// gives client-go the time-outs below for it.
+	halfOpen         = 8 * time.Second
+	readIdleSeconds  = "4"
+	pingSeconds      = "3"
+	pollEvery        = 20 * time.Millisecond
+	bookmarkInterval = time.Minute
+)
+
+// watched is a store that is fed by watches, and what feeds the API server.
+type watched struct {
+	*testing.T
+	admin     client.Client
+	namespace string
+	mint      mint.Mint
+	store     *store.Store
+	freshness *store.Freshness
+	ring      *keys.Ring
+}
+
+// watch runs the watches over a configuration until the test ends.
+func watch(t *testing.T, config *rest.Config) *watched {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	admin, err := client.New(testenv.Config(t), client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &watched{T: t, admin: admin, namespace: testenv.Namespace(t), freshness: &store.Freshness{}, ring: keys.NewRing()}
+	clusterID, err := cluster.ID(t.Context(), admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.mint = mint.Mint{KeyID: mint.KeyID, Key: mint.Key, ClusterID: clusterID}
+	w.create(w.keySecret(w.mint))
+	w.run(config)
+	return w
+}
+
+func (w *watched) run(config *rest.Config) {
+	relist := make(chan struct{}, 1)
+	w.store = store.New(store.Options{
+		Opener: record.Opener{Keys: w.ring, ClusterID: w.mint.ClusterID}, Clock: clock.RealClock{},
+		Relist: func() {
+			select {
+			case relist <- struct{}{}:
+			default:
+			}
+		},
+	})
+	keeper := &keys.Keeper{Ring: w.ring, Reopen: func() {}}
+	watches := &store.Watches{
+		Store: w.store, KeyNamespace: w.namespace, Freshness: w.freshness, Clock: clock.RealClock{}, Relist: relist,
+		Keys: func(secret *corev1.Secret) {
+			keeper.Observe(secret)
+			w.store.KeysChanged()
+		},
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- watches.Run(ctx, config) }()
+	w.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			w.Error(err)
+		}
+	})
+	w.within(long, "everything is read", func() bool { return w.fresh(long) == nil && w.store.Complete() })
+}
+
+func (w *watched) fresh(most time.Duration) error {
+	return w.freshness.Check(clock.RealClock{}.Now(), most)
+}
+
+// within waits for a state, and says how long it took.
+func (w *watched) within(most time.Duration, what string, holds func() bool) {
+	w.Helper()
+	since := clock.RealClock{}.Now()
+	if err := wait.PollUntilContextTimeout(w.Context(), pollEvery, most, true, func(context.Context) (bool, error) { return holds(), nil }); err != nil {
+		w.Fatalf("%s: not within %s", what, most)
+	}
+	w.Logf("%s: after %s", what, clock.RealClock{}.Since(since).Round(time.Millisecond))
+}
+
+func (w *watched) create(object client.Object) {
+	w.Helper()
+	if err := w.admin.Create(w.Context(), object); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *watched) delete(object client.Object) {
+	w.Helper()
+	if err := w.admin.Delete(w.Context(), object); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *watched) keySecret(mints ...mint.Mint) *corev1.Secret {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: keys.SecretName}, Data: map[string][]byte{}}
+	for _, each := range mints {
+		secret.Data[each.KeyID] = each.Key[:]
+	}
+	return secret
+}
+
+// declare makes an AccessToken and a record of it, both in a namespace. The record
+// has no owner reference, as if somebody had cut it: nothing collects it.
+func (w *watched) declare(with mint.Mint, namespace, name string) (*v1alpha1.AccessToken, *v1alpha1.TokenRecord) {
+	w.Helper()
+	declared := &v1alpha1.AccessToken{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	w.create(declared)
+	rec := mint.Unsealed(namespace, name, declared.UID, 1, clock.RealClock{}.Now())
+	with.Seal(w, rec)
+	rec.ResourceVersion, rec.CreationTimestamp = "", metav1.Time{}
+	w.create(rec)
+	return declared, rec
+}
+
+func (w *watched) lookup(rec *v1alpha1.TokenRecord) *verify.Token {
+	w.Helper()
+	id, err := token.ParseID(rec.Name)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return w.store.Lookup(id)
+}
+
+func (w *watched) live(rec *v1alpha1.TokenRecord) func() bool {
+	return func() bool {
+		found := w.lookup(rec)
+		return found != nil && found.Owner().State() == verify.StateLive && found.Owner().Namespace().State() == verify.StateLive
+	}
+}
+
+func (w *watched) revoke(rec *v1alpha1.TokenRecord) {
+	w.Helper()
+	patch := fmt.Sprintf(`{"status":{"revokedAt":%q,"reason":"Revoked"}}`, v1alpha1.NewTimestamp(clock.RealClock{}.Now()))
+	if err := w.admin.Status().Patch(w.Context(), rec.DeepCopy(), client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *watched) revoked(rec *v1alpha1.TokenRecord) func() bool {
+	return func() bool {
+		found := w.lookup(rec)
+		if found == nil {
+			return false
+		}
+		_, revoked := found.RevokedAt()
+		return revoked
+	}
+}
+
+func TestWatchesTellOfRecordsWithinASecond(t *testing.T) {
+	w := watch(t, testenv.Config(t))
+	_, rec := w.declare(w.mint, w.namespace, "deploy")
+	w.within(promptly, "the record is found", w.live(rec))
+	w.revoke(rec)
+	w.within(promptly, "its revocation is known", w.revoked(rec))
+	w.delete(rec)
+	w.within(promptly, "it is gone", func() bool { return w.lookup(rec) == nil })
+
+	forged := mint.Unsealed(w.namespace, "forged", "uid", 1, clock.RealClock{}.Now())
+	w.mint.Seal(w, forged)
+	forged.ResourceVersion, forged.CreationTimestamp, forged.Spec.Scopes = "", metav1.Time{}, []string{"admin"}
+	w.create(forged)
+	w.within(promptly, "the forged one is refused", func() bool { return w.store.Refused()[store.RefusalSealBroken] > 0 })
+	if w.lookup(forged) != nil {
+		t.Error("the forged one is found")
+	}
+}
+
+func TestADeletedAccessTokenEndsItsTokensThoughTheRecordsStay(t *testing.T) {
+	w := watch(t, testenv.Config(t))
+	declared, rec := w.declare(w.mint, w.namespace, "deploy")
+	w.within(promptly, "the record is found", w.live(rec))
+	w.delete(declared)
+	w.within(promptly, "its owner is gone", func() bool { return w.lookup(rec).Owner().State() == verify.StateGone })
+	if err := w.admin.Get(t.Context(), client.ObjectKeyFromObject(rec), rec); err != nil {
+		t.Errorf("the record did not stay: %v", err)
+	}
+}
+
+func TestADeletedNamespaceEndsItsTokensWhateverHoldsItUp(t *testing.T) {
+	w := watch(t, testenv.Config(t))
+	namespace := testenv.Namespace(t)
+	holding := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "holding", Finalizers: []string{"example.com/held"}}}
+	w.create(holding)
+	_, rec := w.declare(w.mint, namespace, "deploy")
+	w.within(promptly, "the record is found", w.live(rec))
+	found := w.lookup(rec)
+	w.delete(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
+	w.within(promptly, "its namespace is gone", func() bool { return found.Owner().Namespace().State() == verify.StateGone })
+	if err := w.admin.Get(t.Context(), client.ObjectKeyFromObject(holding), holding); err != nil {
+		t.Fatal(err)
+	}
+	holding.Finalizers = nil
+	if err := w.admin.Update(t.Context(), holding); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKeysComeAndGo(t *testing.T) {
+	w := watch(t, testenv.Config(t))
+	second := mint.Mint{KeyID: "20261125t090000z-second", Key: record.Key{2}, ClusterID: w.mint.ClusterID}
+	_, first := w.declare(w.mint, w.namespace, "first")
+	_, waits := w.declare(second, w.namespace, "waits")
+	w.within(promptly, "the first is found", w.live(first))
+	w.within(promptly, "the other waits for its key", func() bool { return w.store.Refused()[store.RefusalKeyUnknown] > 0 })
+	for _, c := range []struct {
+		secret       *corev1.Secret
+		first, waits bool
+	}{
+		{w.keySecret(w.mint, second), true, true},
+		{w.keySecret(second), false, true},
+		{w.keySecret(w.mint, second), true, true},
+		{w.keySecret(w.mint), true, false},
+	} {
+		if err := w.admin.Update(t.Context(), c.secret); err != nil {
+			t.Fatal(err)
+		}
+		w.within(long, fmt.Sprintf("found are the first: %v, the other: %v", c.first, c.waits), func() bool {
+			return w.live(first)() == c.first && w.live(waits)() == c.waits && w.store.Complete()
+		})
+	}
+}
+
+// TestBookmarksKeepAQuietStoreFresh takes as long as the API server may be silent.
+func TestBookmarksKeepAQuietStoreFresh(t *testing.T) {
+	w := watch(t, testenv.Config(t))
+	began := clock.RealClock{}.Now()
+	quiet := func() bool {
+		now := clock.RealClock{}.Now()
+		staleness, ok := w.freshness.Staleness(now)
+		return ok && now.Add(-staleness).After(began)
+	}
+	w.within(bookmarkInterval+30*time.Second, "each kind is heard of again", quiet)
+}
+
+func TestAHalfOpenConnectionIsNoticedWithinEightSeconds(t *testing.T) {
+	t.Setenv("HTTP2_READ_IDLE_TIMEOUT_SECONDS", readIdleSeconds)
+	t.Setenv("HTTP2_PING_TIMEOUT_SECONDS", pingSeconds)
+	line := newLine(t)
+	w := watch(t, line.config(t))
+	_, rec := w.declare(w.mint, w.namespace, "deploy")
+	w.within(promptly, "the record is found", w.live(rec))
+	line.silence()
+	w.revoke(rec)
+	w.within(halfOpen+promptly, "the revocation is known", w.revoked(rec))
+}
+
+func TestWithoutTheAPIServerTheStoreGoesOnAndCatchesUp(t *testing.T) {
+	line := newLine(t)
+	w := watch(t, line.config(t))
+	_, stays := w.declare(w.mint, w.namespace, "stays")
+	declared, goes := w.declare(w.mint, w.namespace, "goes")
+	w.within(promptly, "both are found", func() bool { return w.live(stays)() && w.live(goes)() })
+	line.cut()
+	w.delete(declared)
+	w.revoke(stays)
+	w.within(long, "it grows stale", func() bool { return errors.Is(w.fresh(2*time.Second), verify.ErrStale) })
+	if !w.live(stays)() || !w.live(goes)() || w.revoked(stays)() || !w.store.Complete() {
+		t.Error("what was known is not known any more")
+	}
+	line.mend()
+	w.within(long, "it has caught up", func() bool {
+		gone := w.lookup(goes)
+		return w.revoked(stays)() && (gone == nil || gone.Owner().State() == verify.StateGone)
+	})
+	if err := w.fresh(long); err != nil {
+		t.Error(err)
+	}
+}
