@@ -75,10 +75,11 @@ func TestATokenIsTakenOutOfOneHeaderOnly(t *testing.T) {
 }
 
 func TestATokenWhereItMustNotBeIsFound(t *testing.T) {
-	allEscaped := ""
+	var all strings.Builder
 	for i := range len(ours) {
-		allEscaped += fmt.Sprintf("%%%02x", ours[i])
+		fmt.Fprintf(&all, "%%%02x", ours[i])
 	}
+	allEscaped := all.String()
 	for name, c := range map[string]struct {
 		query   string
 		cookies []string
