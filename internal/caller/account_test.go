@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/caller"
@@ -56,6 +57,31 @@ func TestAJWTThatIsNotForTheVerifierIsRefused(t *testing.T) {
 		_, problem := w.present(bearer(credential))
 		if problem == nil || problem.Status != http.StatusUnauthorized || problem.Header.Get("WWW-Authenticate") != `Bearer realm="accesstoken", error="invalid_token"` {
 			t.Errorf("a JWT %s: %+v, want 401", name, problem)
+		}
+	}
+}
+
+// TestAnAnswerAboutSomethingElseIsNoYes has an API server that passes over the
+// audiences, as one does whose authenticators know none, and users that are no
+// service accounts.
+func TestAnAnswerAboutSomethingElseIsNoYes(t *testing.T) {
+	w := newWorld(t, nil)
+	w.account("billing")
+	w.grant("billing", mayAsk())
+	jwt := w.token("billing", caller.DefaultAudience)
+	w.await(bearer(jwt), http.StatusOK)
+	for name, distort := range map[string]func(*authenticationv1.TokenReviewStatus){
+		"no audience":      func(status *authenticationv1.TokenReviewStatus) { status.Audiences = nil },
+		"another audience": func(status *authenticationv1.TokenReviewStatus) { status.Audiences = []string{billing} },
+		"an administrator": func(status *authenticationv1.TokenReviewStatus) {
+			status.User.Username, status.User.Groups = "admin", []string{"system:masters"}
+		},
+		"nobody authenticated": func(status *authenticationv1.TokenReviewStatus) { status.Authenticated = false },
+	} {
+		w.distort = distort
+		w.clock.SetTime(w.clock.Now().Add(caller.DefaultKeepYes))
+		if status := w.status(bearer(jwt)); status != http.StatusUnauthorized {
+			t.Errorf("%s: %d, want 401", name, status)
 		}
 	}
 }

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -58,6 +61,9 @@ type world struct {
 	away      atomic.Bool  // nothing reaches the API server
 	asked     atomic.Int64 // requests to the API server
 	log       bytes.Buffer
+
+	// distort changes what the API server says of a token. Nil changes nothing.
+	distort func(*authenticationv1.TokenReviewStatus)
 }
 
 func newWorld(t *testing.T, verifier verify.Verifier) *world {
@@ -76,6 +82,7 @@ func newWorld(t *testing.T, verifier verify.Verifier) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	config.ContentType = "application/json" // which distort can read
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			w.asked.Add(1)
@@ -85,7 +92,11 @@ func newWorld(t *testing.T, verifier verify.Verifier) *world {
 				_, _ = body.ReadFrom(r.Body)
 				return nil, errors.New("the API server is away: " + body.String())
 			}
-			return next.RoundTrip(r)
+			answer, err := next.RoundTrip(r)
+			if err == nil && w.distort != nil && strings.HasSuffix(r.URL.Path, "/tokenreviews") {
+				err = w.rewrite(answer)
+			}
+			return answer, err
 		})
 	})
 	clients, err := kubernetes.NewForConfig(config)
@@ -103,6 +114,18 @@ func newWorld(t *testing.T, verifier verify.Verifier) *world {
 		t.Fatal(err)
 	}
 	return w
+}
+
+func (w *world) rewrite(answer *http.Response) error {
+	review := &authenticationv1.TokenReview{}
+	if err := json.NewDecoder(answer.Body).Decode(review); err != nil {
+		return err
+	}
+	w.distort(&review.Status)
+	changed, err := json.Marshal(review)
+	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(changed)), int64(len(changed))
+	answer.Header.Set("Content-Length", strconv.Itoa(len(changed)))
+	return err
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
