@@ -17,6 +17,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/accesstoken"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrecord"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
 )
@@ -37,7 +38,9 @@ type Options struct {
 	// Retention is how long the record of an ended token is kept.
 	Retention time.Duration
 	Metrics   *metrics.Lifecycle
-	Clock     clock.PassiveClock
+	// Audit is written to; nil writes nothing.
+	Audit *audit.Log
+	Clock clock.PassiveClock
 }
 
 // Setup registers the controllers of tokens and records with a manager whose
@@ -45,7 +48,7 @@ type Options struct {
 func Setup(mgr ctrl.Manager, o Options) error {
 	tokens := accesstoken.New(accesstoken.Options{
 		Client: mgr.GetClient(), Live: o.Live, Keys: o.Keys, ClusterID: o.ClusterID,
-		Recorder: mgr.GetEventRecorder(accesstoken.Name), Metrics: o.Metrics, Random: rand.Reader, Clock: o.Clock,
+		Recorder: mgr.GetEventRecorder(accesstoken.Name), Metrics: o.Metrics, Audit: o.Audit, Random: rand.Reader, Clock: o.Clock,
 	})
 	if err := tokens.SetupWithManager(mgr, o.Workers, o.Reopen); err != nil {
 		return fmt.Errorf("set up tokens: %w", err)

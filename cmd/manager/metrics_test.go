@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
@@ -33,7 +34,8 @@ var labelValues = map[string]map[string][]string{
 		string(v1alpha1.EndReasonSuperseded), string(v1alpha1.EndReasonSuspended), string(v1alpha1.EndReasonRevoked), string(v1alpha1.EndReasonUnpublished),
 		string(v1alpha1.EndReasonShortened), v1alpha1.ReasonExpired,
 	}},
-	"accesstoken_expiry_notices_total": {"left": {"30d", "7d", "1d"}},
+	"accesstoken_expiry_notices_total":   {"left": {"30d", "7d", "1d"}},
+	"accesstoken_audit_lost_lines_total": {"cause": {string(audit.LossRate), string(audit.LossQueue), string(audit.LossWrite)}},
 }
 
 // perToken are the metrics that tell of single tokens.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrecord"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/program"
 )
 
@@ -18,6 +19,7 @@ type options struct {
 	workers     int
 	retention   time.Duration
 	keyMaxAge   time.Duration
+	auditLog    string
 }
 
 // parseOptions reads the command line. Every problem is reported at once, each
@@ -30,6 +32,7 @@ func parseOptions(arguments []string, environment func(string) string, output io
 	flags.IntVar(&o.workers, "workers", 16, "how many AccessTokens are worked on at once")
 	flags.DurationVar(&o.retention, "record-retention", tokenrecord.DefaultRetention, "how long the record of an ended token is kept")
 	flags.DurationVar(&o.keyMaxAge, "key-max-age", 365*24*time.Hour, "age at which a new key is added beside the earlier ones, 0 for never")
+	flags.StringVar(&o.auditLog, "audit-log", audit.Stdout, "file to append the audit log to, opened anew on SIGHUP; - for standard output, empty for none")
 	if err := program.Parse(flags, arguments, output); err != nil {
 		return o, err
 	}

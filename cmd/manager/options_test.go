@@ -30,7 +30,7 @@ func TestOptionsHaveSafeDefaults(t *testing.T) {
 		Options: program.Options{
 			Namespace: "accesstoken-system", MetricsAddress: ":8443", MetricsSecure: true, HealthAddress: ":8081", LogLevel: slog.LevelInfo,
 		},
-		leaderElect: true, workers: 16, retention: 7 * 24 * time.Hour, keyMaxAge: 365 * 24 * time.Hour,
+		leaderElect: true, workers: 16, retention: 7 * 24 * time.Hour, keyMaxAge: 365 * 24 * time.Hour, auditLog: "-",
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(options{})); diff != "" {
 		t.Error(diff)
@@ -44,7 +44,7 @@ func TestOptionsAreRead(t *testing.T) {
 	}
 	got, err := parseOptions([]string{
 		"--kubeconfig=" + kubeconfig, "--metrics-bind-address=0", "--metrics-secure=false", "--health-probe-bind-address=127.0.0.1:1", "--leader-elect=false",
-		"--workers=3", "--record-retention=1h", "--key-max-age=0", "--log-level=DEBUG", "--pprof-bind-address=:6060", "--version",
+		"--workers=3", "--record-retention=1h", "--key-max-age=0", "--audit-log=", "--log-level=DEBUG", "--pprof-bind-address=:6060", "--version",
 	}, environment(map[string]string{"POD_NAMESPACE": "elsewhere"}), &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)

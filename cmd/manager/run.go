@@ -28,6 +28,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/controllers"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/accesstoken"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/key"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/canary"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/clockoffset"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/cluster"
@@ -39,8 +40,20 @@ import (
 
 const leaseName = "accesstoken-manager"
 
-// run builds the parts, connects them and runs them until the context ends.
+// run opens the audit log, and closes it when all that writes to it has ended.
 func run(ctx context.Context, o options, log logr.Logger) error {
+	if o.auditLog == "" {
+		return runWith(ctx, o, nil, log)
+	}
+	auditLog, err := program.OpenAuditLog(o.auditLog, ctrlmetrics.Registry, log) //nolint:contextcheck // it outlives the context, until what writes to it has ended
+	if err != nil {
+		return fmt.Errorf("--audit-log: %w", err)
+	}
+	return errors.Join(runWith(ctx, o, auditLog, log), auditLog.Close())
+}
+
+// runWith builds the parts, connects them and runs them until the context ends.
+func runWith(ctx context.Context, o options, auditLog *audit.Log, log logr.Logger) error {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
@@ -75,7 +88,7 @@ func run(ctx context.Context, o options, log logr.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := setUpControllers(mgr, live, ring, reopen, clusterID, o); err != nil {
+	if err := setUpControllers(mgr, live, ring, reopen, clusterID, auditLog, o); err != nil {
 		return err
 	}
 	if err := setUpChecks(mgr, live, ring, meter, o.Namespace, log); err != nil {
@@ -164,7 +177,7 @@ func observer(keeper *keys.Keeper) toolscache.ResourceEventHandlerFuncs {
 	}
 }
 
-func setUpControllers(mgr ctrl.Manager, live client.Client, ring *keys.Ring, reopen <-chan event.TypedGenericEvent[accesstoken.Reopen], clusterID string, o options) error {
+func setUpControllers(mgr ctrl.Manager, live client.Client, ring *keys.Ring, reopen <-chan event.TypedGenericEvent[accesstoken.Reopen], clusterID string, auditLog *audit.Log, o options) error {
 	counters, err := metrics.NewLifecycle(ctrlmetrics.Registry)
 	if err != nil {
 		return fmt.Errorf("register metrics: %w", err)
@@ -174,7 +187,7 @@ func setUpControllers(mgr ctrl.Manager, live client.Client, ring *keys.Ring, reo
 	}
 	return controllers.Setup(mgr, controllers.Options{
 		Live: live, Keys: ring, Reopen: reopen, ClusterID: clusterID,
-		Workers: o.workers, Retention: o.retention, Metrics: counters, Clock: clock.RealClock{},
+		Workers: o.workers, Retention: o.retention, Metrics: counters, Audit: auditLog, Clock: clock.RealClock{},
 	})
 }
 

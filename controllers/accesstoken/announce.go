@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
 )
 
@@ -20,6 +21,7 @@ type happening struct {
 	action    string
 	note      string
 	count     func(*Reconciler)
+	audit     func(*audit.Log)
 }
 
 func (p *pass) happened(h happening) { p.happenings = append(p.happenings, h) }
@@ -30,6 +32,9 @@ func (p *pass) announce() {
 		if h.count != nil {
 			h.count(p.Reconciler)
 		}
+		if h.audit != nil {
+			h.audit(p.Audit)
+		}
 		if h.reason != "" {
 			p.Recorder.Eventf(p.token, nil, h.eventType, h.reason, h.action, "%s", h.note)
 		}
@@ -37,17 +42,23 @@ func (p *pass) announce() {
 	p.happenings = nil
 }
 
-// published tells of a token that reached its Secret.
-func published(a lifecycle.Issue, object *v1alpha1.TokenRecord, secret string) happening {
+// published tells of a token that reached its Secret, in the place of another if
+// there was one.
+func published(a lifecycle.Issue, object *v1alpha1.TokenRecord, secret, replaced string) happening {
 	h := happening{
 		eventType: corev1.EventTypeNormal, reason: v1alpha1.ReasonIssued, action: "Issue",
 		note:  fmt.Sprintf("issued token %s, revision %d, in Secret %s", object.Name, a.Revision, secret),
 		count: func(r *Reconciler) { r.Metrics.Issued(string(a.Cause)) },
+		audit: func(l *audit.Log) { l.Issued(audit.OfRecord(object), a.Revision, string(a.Cause)) },
 	}
 	if a.Cause.Rotation() || a.Cause == lifecycle.CauseSecretTemplate || a.Cause == lifecycle.CausePredecessor {
 		h.reason, h.action = v1alpha1.ReasonRotated, "Rotate"
 		h.note = fmt.Sprintf("replaced the token by %s, revision %d, in Secret %s (%s)", object.Name, a.Revision, secret, a.Cause)
+		h.audit = func(l *audit.Log) { l.Rotated(audit.OfRecord(object), a.Revision, replaced, string(a.Cause)) }
 		return h
+	}
+	if a.Cause.Repair() {
+		h.audit = func(l *audit.Log) { l.Repaired(audit.OfRecord(object), a.Revision, replaced, string(a.Cause)) }
 	}
 	switch a.Cause {
 	case lifecycle.CauseSecretChanged, lifecycle.CauseSecretDeleted:
@@ -66,9 +77,15 @@ func published(a lifecycle.Issue, object *v1alpha1.TokenRecord, secret string) h
 
 func ended(a lifecycle.EndRecord) happening {
 	h := happening{count: func(r *Reconciler) { r.Metrics.Ended(string(a.Reason)) }}
-	if a.Reason == v1alpha1.EndReasonShortened {
+	switch a.Reason {
+	case v1alpha1.EndReasonRevoked:
+		h.audit = func(l *audit.Log) { l.Revoked(audit.OfRecord(a.Record.Object), string(a.Reason)) }
+	case v1alpha1.EndReasonSuspended:
+		h.audit = func(l *audit.Log) { l.Suspended(audit.OfRecord(a.Record.Object), string(a.Reason)) }
+	case v1alpha1.EndReasonShortened:
 		h.eventType, h.reason, h.action = corev1.EventTypeNormal, "LifetimeShortened", "ShortenLifetime"
 		h.note = fmt.Sprintf("token %s now ends at %s at the latest, however much it is used", a.Record.Object.Name, v1alpha1.NewTimestamp(a.ExpiresAt))
+	default: // what a rotation ends is told of with its successor
 	}
 	return h
 }
@@ -141,6 +158,7 @@ func (p *pass) noteReason(reason, message string, after v1alpha1.AccessTokenStat
 		p.happened(happening{
 			eventType: eventType, reason: reason, action: "Expire", note: message,
 			count: func(r *Reconciler) { r.Metrics.Ended(v1alpha1.ReasonExpired) },
+			audit: func(l *audit.Log) { l.Expired(audit.OfAccessToken(p.token, after.TokenID)) },
 		})
 	case v1alpha1.ReasonWriteFailed:
 		p.happened(happening{eventType: corev1.EventTypeWarning, reason: reason, action: "Issue", note: message})

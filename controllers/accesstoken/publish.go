@@ -65,7 +65,7 @@ func (p *pass) issue(ctx context.Context, state *lifecycle.State, a lifecycle.Is
 		state.Published[object.Name] = true
 		state.Failure = lifecycle.Failure{}
 		p.Reconciler.failures.forget(p.key())
-		p.happened(published(a, object, secret.Name))
+		p.happened(published(a, object, secret.Name, p.token.Status.TokenID))
 		return nil
 	}
 	return p.unpublished(ctx, state, issued, secret, err)

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
@@ -57,6 +58,8 @@ type Options struct {
 	Recorder events.EventRecorder
 	// Metrics count what happened.
 	Metrics *metrics.Lifecycle
+	// Audit tells who got and lost which token; nil tells nobody.
+	Audit *audit.Log
 	// Random is where tokens come from: crypto/rand.Reader but in tests.
 	Random io.Reader
 	// Clock tells the time; its first reading is when the operator started.

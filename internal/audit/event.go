@@ -51,18 +51,6 @@ func Actions() []Action {
 	}
 }
 
-// Token is the token that an event is about. What is not known is empty.
-type Token struct {
-	// ID, Namespace and Name are those of the token and of its AccessToken.
-	ID, Namespace, Name string
-	// Subject is the user name that the token acts as.
-	Subject string
-	// Creator is the user name of who declared it.
-	Creator string
-	// Scopes are what it is limited to.
-	Scopes []string
-}
-
 // event is one line.
 type event struct {
 	at      time.Time
@@ -125,7 +113,7 @@ func (e *event) write(ctx context.Context, handler slog.Handler) error {
 	}
 	token := e.token
 	if e.seen != nil {
-		token = tokenOf(e.seen)
+		token = OfToken(e.seen)
 	}
 	text("event.reason", e.reason, mostReason)
 	if e.clientIP.IsValid() {
@@ -152,12 +140,6 @@ func (e *event) write(ctx context.Context, handler slog.Handler) error {
 		record.AddAttrs(slog.Uint64("accesstoken.left_out", e.leftOut))
 	}
 	return handler.Handle(ctx, record)
-}
-
-func tokenOf(t *verify.Token) Token {
-	return Token{
-		ID: t.ID(), Namespace: t.Namespace(), Name: t.Name(), Subject: t.Subject(), Creator: t.Creator(), Scopes: t.Scopes().Items(),
-	}
 }
 
 // withoutQuery cuts off what may hold a token under a name, and tells nothing of

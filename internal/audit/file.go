@@ -16,6 +16,9 @@ type file struct {
 }
 
 func openFile(path string) (*file, error) {
+	if path == "" {
+		path = Stdout
+	}
 	f := &file{path: path}
 	return f, f.reopen()
 }

@@ -34,7 +34,7 @@ const mostQueued = 8192
 
 // Options are what a Log is made of.
 type Options struct {
-	// Path is the file to append to; - is standard output.
+	// Path is the file to append to. Empty or - is standard output.
 	Path string
 
 	// Reopen makes the file be opened anew, so that it can be moved away: SIGHUP.
@@ -79,7 +79,7 @@ func Open(options Options) (*Log, error) {
 		options: options, file: file, handler: newHandler(file), tell: rate.NewLimiter(rate.Every(time.Minute), 1),
 		queue: make(chan event, mostQueued), done: make(chan struct{}),
 	}
-	go l.run()
+	go l.run() // until Close: what happened is written, however the program is told to end
 	return l, nil
 }
 
