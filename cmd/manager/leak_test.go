@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -15,12 +13,12 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/leak"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 )
@@ -83,85 +81,18 @@ func (c *collector) ids() map[string]bool {
 }
 
 // needles are the tokens seen so far, and the keys.
-func (c *collector) needles(t *testing.T) needles {
+func (c *collector) needles(t *testing.T) leak.Needles {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := needles{}
+	n := leak.Needles{}
 	for text := range c.tokens {
-		n.addToken(text)
+		n.AddToken(text)
 	}
 	for id, key := range secretOf(t, keySecretKey).Data {
-		n.add("key "+id, key)
+		n.Add("key "+id, key)
 	}
 	return n
-}
-
-// stored is everything that the API server keeps save the content of Secrets, as
-// JSON with managedFields.
-func stored(t *testing.T) map[string][]byte {
-	t.Helper()
-	found := map[string][]byte{}
-	for _, kind := range []schema.GroupVersionKind{
-		v1alpha1.GroupVersion.WithKind("AccessTokenList"), v1alpha1.GroupVersion.WithKind("TokenRecordList"),
-		{Version: "v1", Kind: "EventList"}, {Group: "events.k8s.io", Version: "v1", Kind: "EventList"},
-		{Group: "coordination.k8s.io", Version: "v1", Kind: "LeaseList"}, {Version: "v1", Kind: "ConfigMapList"},
-	} {
-		object, err := adminClient(t).Scheme().New(kind)
-		if err != nil {
-			t.Fatal(err)
-		}
-		list := object.(client.ObjectList)
-		if err := adminClient(t).List(t.Context(), list); err != nil {
-			t.Fatal(err)
-		}
-		found[kind.Group+" "+kind.Kind] = asJSON(t, list)
-	}
-	secrets := &metav1.PartialObjectMetadataList{}
-	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	if err := adminClient(t).List(t.Context(), secrets); err != nil {
-		t.Fatal(err)
-	}
-	found["metadata of Secrets"] = asJSON(t, secrets)
-	return found
-}
-
-func asJSON(t *testing.T, object any) []byte {
-	t.Helper()
-	encoded, err := json.Marshal(object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return encoded
-}
-
-// printed is everything that any process wrote: the logs of the manager and of
-// the control plane.
-func printed(t *testing.T) map[string][]byte {
-	t.Helper()
-	logs, err := filepath.Glob(filepath.Join(testenv.ControlPlane(t).Dir(), "logs", "*.log"))
-	if err != nil || len(logs) < 3 {
-		t.Fatalf("logs: %v, %v", logs, err)
-	}
-	found := map[string][]byte{}
-	for _, path := range logs {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found["log "+filepath.Base(path)] = content
-	}
-	return found
-}
-
-func merge(all ...map[string][]byte) map[string][]byte {
-	merged := map[string][]byte{}
-	for _, one := range all {
-		for place, content := range one {
-			merged[place] = content
-		}
-	}
-	return merged
 }
 
 // everyFormat declares a token in each format that rotates each second or two,
@@ -228,13 +159,13 @@ func TestNothingLeaks(t *testing.T) {
 	g.Expect(status).To(gomega.Equal(200), metrics)
 	audit, err := os.ReadFile(testenv.ControlPlane(t).AuditLog())
 	g.Expect(err).NotTo(gomega.HaveOccurred())
-	everything := merge(stored(t), printed(t), map[string][]byte{"metrics": []byte(metrics), "audit log": audit})
+	everything := leak.Merge(leak.Stored(t), leak.Printed(t), map[string][]byte{"metrics": []byte(metrics), "audit log": audit})
 	for place, content := range everything {
 		g.Expect(len(content)).To(gomega.BeNumerically(">", 100), "%s holds nothing to search", place)
 		g.Expect(tokenPattern.FindString(string(content))).To(gomega.BeEmpty(), "%s holds a token", place)
 		g.Expect(string(content)).NotTo(gomega.ContainSubstring("a foreign secret that nobody may print"), place)
 	}
-	g.Expect(seen.needles(t).find(everything)).To(gomega.BeEmpty())
+	g.Expect(seen.needles(t).Find(everything)).To(gomega.BeEmpty())
 
 	t.Run("also when an admission policy says what it was sent", func(t *testing.T) { testIndiscretePolicy(t, m) })
 	t.Run("and the search finds what is planted", func(t *testing.T) { testSearchFindsPlants(t, seen) })
@@ -259,7 +190,7 @@ func testIndiscretePolicy(t *testing.T, m *manager) {
 	audit, err := os.ReadFile(testenv.ControlPlane(t).AuditLog())
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 	g.Expect(encodedToken.FindString(string(audit))).NotTo(gomega.BeEmpty(), "the policy said what it was sent")
-	for place, content := range merge(stored(t), map[string][]byte{"log of the manager": m.logged(t, 0)}) {
+	for place, content := range leak.Merge(leak.Stored(t), map[string][]byte{"log of the manager": m.logged(t, 0)}) {
 		g.Expect(encodedToken.FindString(string(content))).To(gomega.BeEmpty(), "%s holds a token", place)
 	}
 	g.Expect(adminClient(t).Delete(t.Context(), at)).To(gomega.Succeed())
@@ -312,12 +243,12 @@ func testSearchFindsPlants(t *testing.T, seen *collector) {
 	holder := declare(t, testenv.Namespace(t), "planted", v1alpha1.AccessTokenSpec{State: v1alpha1.StateSuspended})
 	edit(t, holder, func(at *v1alpha1.AccessToken) { at.Annotations = map[string]string{"note": text} })
 
-	found := n.find(stored(t))
+	found := n.Find(leak.Stored(t))
 	g.Expect(found).To(gomega.ContainElement(gomega.MatchRegexp(`^token [a-z2-7]{16} in accesstoken.dev AccessTokenList$`)))
 	g.Expect(found).To(gomega.ContainElement(gomega.MatchRegexp(`^key \S+ in  ConfigMapList$`)))
 	audit, err := os.ReadFile(testenv.ControlPlane(t).AuditLog())
 	g.Expect(err).NotTo(gomega.HaveOccurred())
-	g.Expect(n.find(map[string][]byte{"audit log": audit})).NotTo(gomega.BeEmpty(), "the audit log keeps the bodies of AccessTokens")
+	g.Expect(n.Find(map[string][]byte{"audit log": audit})).NotTo(gomega.BeEmpty(), "the audit log keeps the bodies of AccessTokens")
 	g.Expect(adminClient(t).Delete(t.Context(), planted)).To(gomega.Succeed())
 	g.Expect(adminClient(t).Delete(t.Context(), tokenOf(t, holder))).To(gomega.Succeed())
 }
