@@ -24,6 +24,9 @@ func someToken(t testing.TB) string {
 	return plaintext.Reveal()
 }
 
+// someJWT is of the form of one; nobody signed it.
+const someJWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzeXN0ZW06c2VydmljZWFjY291bnQifQ.AAAA-BBBB_CCCC"
+
 func TestTextIsMadeFit(t *testing.T) {
 	presented := someToken(t)
 	for name, test := range map[string]struct {
@@ -49,6 +52,11 @@ func TestTextIsMadeFit(t *testing.T) {
 		"a token that was cut":                      {presented[:40], 256, "kat_" + id + "_[redacted]"},
 		"a token that the cut leaves a part of":     {strings.Repeat("u", 20) + presented, 45, strings.Repeat("u", 20) + "kat_" + id + "_[red"},
 		"an ID alone says nothing":                  {"kat_" + id, 256, "kat_" + id},
+		"a JWT goes":                                {"x " + someJWT + " y", 256, "x eyJ[redacted] y"},
+		"a JWT that was cut goes":                   {someJWT[:30], 256, "eyJ[redacted]"},
+		"a JWT in a path goes":                      {"/files/" + someJWT + "/1", 256, "/files/eyJ[redacted]/1"},
+		"a JWT that is not kept in whole goes":      {someJWT, 12, "eyJ[redacted"},
+		"what begins as a JWT does and ends stays":  {"eyJack/1.0", 256, "eyJack/1.0"},
 		"what is cut off is made room for by junk ": {strings.Repeat("\x01", 6) + "abc", 3, "abc"},
 	} {
 		if got := untrusted.Text(test.text, test.most); got != test.want {
