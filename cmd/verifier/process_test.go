@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"net/http"
 	"os"
 	"syscall"
@@ -37,7 +39,7 @@ audit: {accepted: All}
 `
 
 // startManager runs a manager until the test ends.
-func startManager(t *testing.T) *operator.Operator {
+func startManager(t *testing.T) {
 	t.Helper()
 	m, err := operator.Start(t.Context(), testenv.ControlPlane(t), operator.Options{
 		Program: managerProgram, Args: []string{"--log-level=DEBUG"},
@@ -50,13 +52,13 @@ func startManager(t *testing.T) *operator.Operator {
 			t.Errorf("stop the manager: %v", err)
 		}
 	})
-	return m
 }
 
 // process is a running verifier.
 type process struct {
 	*operator.Verifier
-	client *http.Client
+	client   *http.Client // a gateway's, or a service's
+	webhooks *http.Client // kube-apiserver's
 }
 
 // startVerifier runs a verifier until the test ends: this test binary. The name is
@@ -80,13 +82,18 @@ func startVerifier(t *testing.T, name string, args ...string) *process {
 			t.Errorf("stop the verifier: %v", err)
 		}
 	})
-	return &process{Verifier: started, client: trusting(t)}
+	return &process{Verifier: started, client: trusting(t, nil), webhooks: trusting(t, apiServerCertificate(t))}
 }
 
-// trusting is a client that trusts the authority of the verifiers' certificates.
-func trusting(t *testing.T) *http.Client {
+// trusting is a client that trusts the authority of the verifiers' certificates,
+// and shows one of its own if there is one.
+func trusting(t *testing.T, own *tls.Certificate) *http.Client {
 	t.Helper()
-	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authority(t)}}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: authority(t)}
+	if own != nil {
+		config.Certificates = []tls.Certificate{*own}
+	}
+	transport := &http.Transport{TLSClientConfig: config}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: soon}
 }
@@ -101,6 +108,17 @@ func authority(t *testing.T) *x509.CertPool {
 	return pool
 }
 
+// apiServerCertificate is what kube-apiserver shows to verifiers.
+func apiServerCertificate(t *testing.T) *tls.Certificate {
+	t.Helper()
+	folder := testenv.ControlPlane(t).Dir() + "/verifier/"
+	certificate, err := tls.LoadX509KeyPair(folder+"client.crt", folder+"client.key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &certificate
+}
+
 // kill ends the process as a crash does, without a word to anybody.
 func (v *process) kill(t *testing.T) {
 	t.Helper()
@@ -108,4 +126,50 @@ func (v *process) kill(t *testing.T) {
 		t.Fatalf("kill the verifier: %v", err)
 	}
 	<-v.Done()
+}
+
+// probe asks a health endpoint; status is 0 while nobody answers.
+func (v *process) probe(t *testing.T, path string) (status int, body string) {
+	t.Helper()
+	return get(t, http.DefaultClient, v.HealthURL()+path)
+}
+
+// metrics are those of the verifier, in the text format of Prometheus.
+func (v *process) metrics(t *testing.T) string {
+	t.Helper()
+	status, text := get(t, http.DefaultClient, v.MetricsURL())
+	if status != http.StatusOK {
+		t.Fatalf("metrics: %d %s", status, text)
+	}
+	return text
+}
+
+// logged is what the verifier wrote so far.
+func (v *process) logged(t *testing.T) string {
+	t.Helper()
+	content, err := os.ReadFile(v.Log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func get(t *testing.T, client *http.Client, url string) (status int, body string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = response.Body.Close() }()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return response.StatusCode, string(content)
 }
