@@ -21,6 +21,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/line"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
@@ -279,29 +280,29 @@ func TestBookmarksKeepAQuietStoreFresh(t *testing.T) {
 func TestAHalfOpenConnectionIsNoticedWithinEightSeconds(t *testing.T) {
 	t.Setenv("HTTP2_READ_IDLE_TIMEOUT_SECONDS", readIdleSeconds)
 	t.Setenv("HTTP2_PING_TIMEOUT_SECONDS", pingSeconds)
-	line := newLine(t)
-	w := watch(t, line.config(t))
+	l := line.New(t)
+	w := watch(t, l.Config(t))
 	_, rec := w.declare(w.mint, w.namespace, "deploy")
 	w.within(promptly, "the record is found", w.live(rec))
-	line.silence()
+	l.Silence()
 	w.revoke(rec)
 	w.within(halfOpen+promptly, "the revocation is known", w.revoked(rec))
 }
 
 func TestWithoutTheAPIServerTheStoreGoesOnAndCatchesUp(t *testing.T) {
-	line := newLine(t)
-	w := watch(t, line.config(t))
+	l := line.New(t)
+	w := watch(t, l.Config(t))
 	_, stays := w.declare(w.mint, w.namespace, "stays")
 	declared, goes := w.declare(w.mint, w.namespace, "goes")
 	w.within(promptly, "both are found", func() bool { return w.live(stays)() && w.live(goes)() })
-	line.cut()
+	l.Cut()
 	w.delete(declared)
 	w.revoke(stays)
 	w.within(long, "it grows stale", func() bool { return errors.Is(w.fresh(2*time.Second), verify.ErrStale) })
 	if !w.live(stays)() || !w.live(goes)() || w.revoked(stays)() || !w.store.Complete() {
 		t.Error("what was known is not known any more")
 	}
-	line.mend()
+	l.Mend()
 	w.within(long, "it has caught up", func() bool {
 		gone := w.lookup(goes)
 		return w.revoked(stays)() && (gone == nil || gone.Owner().State() == verify.StateGone)

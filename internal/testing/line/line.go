@@ -1,4 +1,4 @@
-package store_test
+package line
 
 import (
 	"context"
@@ -6,15 +6,14 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
-	"testing"
 
 	"k8s.io/client-go/rest"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
-// line is a TCP proxy between a client and the API server that can fail.
-type line struct {
+// Line is a TCP proxy between a client and the API server that can fail.
+type Line struct {
 	listener net.Listener
 	server   string
 
@@ -23,36 +22,47 @@ type line struct {
 	calls []*call
 }
 
+// T is what is needed of a *testing.T.
+type T interface {
+	testenv.T
+	Cleanup(f func())
+}
+
 // call is one connection over the line.
 type call struct {
 	ends   [2]net.Conn
 	silent atomic.Bool
 }
 
-func newLine(t *testing.T) *line {
+// New makes a line that works, and ends it with the test.
+func New(t T) *Line {
 	t.Helper()
 	server, err := url.Parse(testenv.Config(t).Host)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
-	l := &line{listener: listener, server: server.Host}
+	l := &Line{listener: listener, server: server.Host}
 	var serving sync.WaitGroup
 	serving.Go(func() { l.serve(t.Context()) })
 	t.Cleanup(func() {
 		_ = listener.Close()
-		l.cut()
+		l.Cut()
 		serving.Wait()
 	})
 	return l
 }
 
-// config is that of an administrator who reaches the API server over the line,
+// URL is where the API server is, for those who reach it over the line. Its
+// certificate is good there.
+func (l *Line) URL() string { return "https://" + l.listener.Addr().String() }
+
+// Config is that of an administrator who reaches the API server over the line,
 // with connections of its own.
-func (l *line) config(t *testing.T) *rest.Config {
+func (l *Line) Config(t T) *rest.Config {
 	t.Helper()
 	config := rest.CopyConfig(testenv.Config(t))
 	config.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -61,7 +71,7 @@ func (l *line) config(t *testing.T) *rest.Config {
 	return config
 }
 
-func (l *line) serve(ctx context.Context) {
+func (l *Line) serve(ctx context.Context) {
 	for {
 		client, err := l.listener.Accept()
 		if err != nil {
@@ -109,8 +119,8 @@ func (c *call) hangUp() {
 	}
 }
 
-// silence makes the calls that there are go silent. New ones go through.
-func (l *line) silence() {
+// Silence makes the calls that there are go silent. New ones go through.
+func (l *Line) Silence() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.calls {
@@ -118,8 +128,8 @@ func (l *line) silence() {
 	}
 }
 
-// cut ends all calls, and lets none through any more.
-func (l *line) cut() {
+// Cut ends all calls, and lets none through any more.
+func (l *Line) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.isCut = true
@@ -128,8 +138,8 @@ func (l *line) cut() {
 	}
 }
 
-// mend lets calls through again.
-func (l *line) mend() {
+// Mend lets calls through again.
+func (l *Line) Mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.isCut = false
