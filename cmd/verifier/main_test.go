@@ -29,6 +29,7 @@ const buildTimeout = 5 * time.Minute
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asVerifier) != "" {
+		leastStaleness = 0 // else its end takes minutes to come
 		main()
 		return
 	}
