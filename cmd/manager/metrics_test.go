@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,8 +60,11 @@ func TestMetrics(t *testing.T) {
 	g.Expect(families).To(gomega.HaveKey("accesstoken_ended_total"))
 	g.Expect(families).To(gomega.HaveKey("accesstoken_clock_offset_seconds"))
 	g.Expect(families["accesstoken_clock_offset_seconds"].Metric[0].Gauge.GetValue()).To(gomega.BeNumerically("~", 0, 2))
+	document, err := os.ReadFile("../../docs/metrics.md")
+	g.Expect(err).NotTo(gomega.HaveOccurred())
 	for name, family := range families {
 		checkLabels(t, name, family)
+		g.Expect(string(document)).To(gomega.ContainSubstring("\n| `" + name + "` | "))
 	}
 	g.Expect(seriesOf(families, rotating)).To(gomega.ConsistOf(perToken))
 	g.Expect(seriesOf(families, taken)).To(gomega.ConsistOf("accesstoken_ready", "accesstoken_valid"))

@@ -401,8 +401,8 @@ func TestConcurrentVerifyWatchAndFlush(t *testing.T) {
 	g := gomega.NewWithT(t)
 	c := newCluster(t)
 	presented, key := c.issue("deploy", sealed.Sliding(time.Minute, time.Hour))
-	real := lastused.Options{Clock: clock.RealClock{}, Visibility: time.Second}
-	a, b := c.startWith(real), c.startWith(real)
+	inRealTime := lastused.Options{Clock: clock.RealClock{}, Visibility: time.Second}
+	a, b := c.startWith(inRealTime), c.startWith(inRealTime)
 	a.knows(key)
 	b.knows(key)
 	manager := clientFor(t, testenv.ManagerConfig(t))

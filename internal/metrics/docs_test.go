@@ -53,7 +53,8 @@ func registered(t *testing.T) map[string]string {
 	_, lifecycleErr := metrics.NewLifecycle(all)
 	_, verificationErr := metrics.NewVerification(all)
 	_, auditErr := metrics.NewAudit(all)
-	for _, err := range []error{lifecycleErr, verificationErr, auditErr} {
+	_, unverifiedErr := metrics.NewUnverified(all)
+	for _, err := range []error{lifecycleErr, verificationErr, auditErr, unverifiedErr} {
 		if err != nil {
 			t.Fatal(err)
 		}
