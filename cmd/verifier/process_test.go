@@ -7,10 +7,14 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 
+	"k8s.io/client-go/rest"
+
+	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
@@ -172,4 +176,16 @@ func get(t *testing.T, client *http.Client, url string) (status int, body string
 		return 0, err.Error()
 	}
 	return response.StatusCode, string(content)
+}
+
+// nobody is the path of a kubeconfig that leads to the API server without any
+// credential.
+func nobody(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	config := rest.AnonymousClientConfig(testenv.Config(t))
+	if err := controlplane.WriteKubeconfig(config, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
