@@ -9,10 +9,7 @@ import (
 	"testing"
 
 	"github.com/onsi/gomega"
-	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +18,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/exposition"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
@@ -96,24 +94,7 @@ func scrapeOurs(t *testing.T, m *manager) map[string]*dto.MetricFamily {
 	if status != http.StatusOK {
 		t.Fatalf("metrics: %d %s", status, text)
 	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ours []*dto.MetricFamily
-	for name, family := range families {
-		if strings.HasPrefix(name, "accesstoken_") {
-			ours = append(ours, family)
-		} else {
-			delete(families, name)
-		}
-	}
-	problems, err := promlint.NewWithMetricFamilies(ours).Lint()
-	if err != nil || len(problems) > 0 {
-		t.Errorf("promlint: %v, %v", problems, err)
-	}
-	return families
+	return exposition.Ours(t, text)
 }
 
 // checkLabels holds each label against the closed set of its values; names of

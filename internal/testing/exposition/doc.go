@@ -1,0 +1,2 @@
+// Package exposition reads what a metrics endpoint says, for tests of metrics.
+package exposition
