@@ -41,13 +41,21 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	if err := os.MkdirAll(o.folder, 0o750); err != nil {
 		return nil, errors.Join(fmt.Errorf("folder of the results: %w", err), b.close())
 	}
-	b.say("building the manager")
-	build := exec.CommandContext(ctx, "go", "build", "-o", b.manager, "./cmd/manager")
-	build.Dir = root
-	if output, err := build.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("build the manager: %w\n%s", err, output), b.close())
+	if err := b.build(ctx, "manager", b.manager); err != nil {
+		return nil, errors.Join(err, b.close())
 	}
 	return b, nil
+}
+
+// build builds a program of cmd as it is in the tree.
+func (b *bench) build(ctx context.Context, name, path string) error {
+	b.say("building the %s", name)
+	build := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/"+name)
+	build.Dir = b.root
+	if output, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the %s: %w\n%s", name, err, output)
+	}
+	return nil
 }
 
 func (b *bench) close() error { return os.RemoveAll(b.scratch) }

@@ -37,9 +37,13 @@ type lab struct {
 }
 
 // openLab starts a control plane and installs the operator, without running it.
-func (b *bench) openLab(ctx context.Context) (*lab, error) {
+func (b *bench) openLab(ctx context.Context) (*lab, error) { return b.openLabWith(ctx, nil) }
+
+// openLabWith is openLab with a kube-apiserver that asks a verifier.
+func (b *bench) openLabWith(ctx context.Context, verifier *controlplane.Verifier) (*lab, error) {
 	b.say("starting a control plane")
 	cp, err := controlplane.Start(ctx, controlplane.Options{
+		Verifier: verifier,
 		APIServerArgs: append([]string{
 			"--audit-policy-file=" + filepath.Join(b.root, "hack", "bench", "audit-policy.yaml"),
 			"--delete-collection-workers=16", // for what is cleared away between two measurements

@@ -121,6 +121,8 @@ func TestAims(t *testing.T) {
 		{row{Value: 1.2, aim: within(0.9, 1.1)}, false},
 		{row{Value: 100, Ratio: &half, aim: leastRatio(0.5)}, true},
 		{row{Value: 100, Ratio: &half, aim: leastRatio(0.8)}, false},
+		{row{Value: 100, Ratio: &half, aim: mostRatio(0.5)}, true},
+		{row{Value: 0, Ratio: &half, aim: mostRatio(0.4)}, false},
 		{row{Value: 1, aim: mustBeZero()}, false},
 	} {
 		if c.row.met() != c.want {

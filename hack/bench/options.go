@@ -29,6 +29,7 @@ var measurements = []measurement{
 	{"precision", "rotation and expiry against their due moments", measurePrecision},
 	{"drain", "many rotations due at one instant", measureDrain},
 	{"exactlyonce", "one published token per due moment, with writes that fail", measureExactlyOnce},
+	{"ending", "how soon verifiers refuse what ends, and are ready", measureEnding},
 	{"verification", "each protocol of the verifier over indexes of several sizes", measureVerification},
 }
 
@@ -38,6 +39,7 @@ type options struct {
 	workers   int
 	rotations int
 	indexes   []int
+	loaded    int
 	only      []string
 	folder    string
 	profile   bool
@@ -60,6 +62,7 @@ func parseOptions(arguments []string, output io.Writer) (options, error) {
 	flags.IntVar(&o.workers, "workers", 0, "--workers of the manager; 0 leaves its default, and 32 where writes fail")
 	flags.IntVar(&o.rotations, "rotations", 5000, "how many rotations exactlyonce counts")
 	flags.StringVar(&indexes, "indexes", "1000,10000,100000,1000000", "how many tokens verification knows, one or more numbers")
+	flags.IntVar(&o.loaded, "loaded", 10000, "how many tokens the verifiers know while others end")
 	flags.StringVar(&only, "only", "", "measure only these, one or more names: "+names())
 	flags.StringVar(&o.folder, "out", filepath.Join(root, ".dev", "bench"), "folder for the results as JSON")
 	flags.BoolVar(&o.profile, "profile", false, "also profile manager and API server during throughput, into the folder; the figures then include what that takes")
@@ -86,8 +89,8 @@ func parseOptions(arguments []string, output io.Writer) (options, error) {
 	if o.only, err = parseNames(only); err != nil {
 		problems = append(problems, err)
 	}
-	if o.workers < 0 || o.rotations < 1 {
-		problems = append(problems, errors.New("-workers and -rotations must be positive"))
+	if o.workers < 0 || o.rotations < 1 || o.loaded < 1 {
+		problems = append(problems, errors.New("-workers, -rotations and -loaded must be positive"))
 	}
 	return o, errors.Join(problems...)
 }

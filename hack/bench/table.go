@@ -33,6 +33,7 @@ type aim struct {
 
 func atMost(most float64) aim      { return aim{most: most, set: true} }
 func leastRatio(least float64) aim { return aim{least: least, set: true, ofRatio: true} }
+func mostRatio(most float64) aim   { return aim{most: most, set: true, ofRatio: true} }
 func within(least, most float64) aim {
 	return aim{least: least, most: most, set: true}
 }
@@ -46,7 +47,10 @@ func (r row) met() bool {
 		if r.Ratio == nil {
 			return false
 		}
-		return *r.Ratio >= r.aim.least
+		value = *r.Ratio
+		if r.aim.most == 0 {
+			return value >= r.aim.least
+		}
 	}
 	return value >= r.aim.least && value <= r.aim.most
 }
@@ -57,6 +61,8 @@ func (a aim) String() string {
 		return ""
 	case a.must:
 		return "must be 0"
+	case a.ofRatio && a.most > 0:
+		return "ratio <= " + figure(a.most)
 	case a.ofRatio:
 		return "ratio >= " + figure(a.least)
 	case a.least > 0:
