@@ -27,6 +27,7 @@ func TestOverdueRotationsAreSpread(t *testing.T) {
 	g := gomega.NewWithT(t)
 	forgetTokens(t)
 	namespace := testenv.Namespace(t)
+	restAfterwards(t, namespace)
 	seen := collect(t, namespace)
 	before := readyManager(t)
 	declareMany(t, namespace, "due", overdueTokens, v1alpha1.AccessTokenSpec{

@@ -199,12 +199,22 @@ func (v *verifier) read(ctx context.Context) error {
 	return nil
 }
 
-// fresh says whether the read model can be trusted.
+// fresh says whether the read model can be trusted, and the clock by which ends
+// are decided.
 func (v *verifier) fresh(now time.Time) error {
-	if v.ring.Status() != keys.StatusLoaded {
+	offset, measured := v.meter.Offset()
+	if v.ring.Status() != keys.StatusLoaded || !measured || offset.Abs() > clockoffset.Limit {
 		return verify.ErrNotReady
 	}
 	return v.freshness.Check(now, v.maxStaleness)
+}
+
+// ready says whether clients should be sent here.
+func (v *verifier) ready() error {
+	if !v.store.Complete() {
+		return verify.ErrNotReady
+	}
+	return v.fresh(clock.RealClock{}.Now())
 }
 
 // observe adds metrics and probes.
@@ -218,7 +228,7 @@ func (v *verifier) observe(context.Context) error {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	ready := func(*http.Request) error { return v.fresh(clock.RealClock{}.Now()) }
+	ready := func(*http.Request) error { return v.ready() }
 	for name, check := range map[string]healthz.Checker{"store": ready, "keys": v.ring.Check, "clock": v.meter.Check} {
 		if err := v.manager.AddReadyzCheck(name, check); err != nil {
 			return fmt.Errorf("add readiness check %s: %w", name, err)

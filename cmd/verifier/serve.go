@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/netip"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
@@ -19,6 +20,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/introspection"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/revocation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/tokenreview"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
 // serve builds the listeners.
@@ -53,7 +55,7 @@ func (v *verifier) serveWebhooks(ctx context.Context) error {
 		AudienceRefused: v.announce.audienceRefused,
 	}))
 	mux.Handle(accessreview.Path, accessreview.New(accessreview.Options{ScopeMappings: v.configuration.Kubernetes.ScopeMappings}))
-	listener, err := server.ListenHTTPS(ctx, "webhooks", v.webhookAddress, ca.TLS(v.served), mux, v.log)
+	listener, err := server.ListenHTTPS(ctx, "webhooks", v.webhookAddress, ca.TLS(v.served, "h2", "http/1.1"), mux, v.log)
 	if err != nil {
 		return err
 	}
@@ -93,7 +95,9 @@ func (v *verifier) handleOAuth(mux *http.ServeMux) error {
 	if err != nil {
 		return fmt.Errorf("set up introspection: %w", err)
 	}
-	revoke, err := revocation.New(revocation.Options{Verifier: v.decider, Client: v.live, Log: v.log.WithName("revocation")})
+	revoke, err := revocation.New(revocation.Options{
+		Verifier: v.decider, Client: v.live, Revoked: v.revoked, Log: v.log.WithName("revocation"),
+	})
 	if err != nil {
 		return fmt.Errorf("set up revocation: %w", err)
 	}
@@ -102,14 +106,22 @@ func (v *verifier) handleOAuth(mux *http.ServeMux) error {
 	return nil
 }
 
+// revoked writes down that a token was revoked by whoever held it.
+func (v *verifier) revoked(t *verify.Token, r *http.Request) {
+	request := verify.Request{Protocol: verify.ProtocolRevocation, UserAgent: r.UserAgent(), Host: r.Host, Method: r.Method, Path: r.URL.Path}
+	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		request.ClientIP = peer.Addr()
+	}
+	v.audit.RevokedByHolder(t, &request)
+}
+
 // serveExtAuthz serves Envoy.
 func (v *verifier) serveExtAuthz(ctx context.Context) error {
 	if v.extAuthzAddress == program.None {
 		return nil
 	}
-	ready := func() error { return v.fresh(clock.RealClock{}.Now()) }
 	service := extauthz.New(v.around, v.gatewayOptions())
-	listener, err := extauthz.Listen(ctx, v.extAuthzAddress, server.ServingTLS(v.served, "h2"), service, ready, clock.RealClock{})
+	listener, err := extauthz.Listen(ctx, v.extAuthzAddress, server.ServingTLS(v.served, "h2"), service, v.ready, clock.RealClock{})
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,10 @@
 package audit
 
+import (
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
+)
+
 // Issued writes that an AccessToken got a token, for a cause of
 // lifecycle.Cause.
 func (l *Log) Issued(t Token, revision int64, cause string) {
@@ -23,6 +28,14 @@ func (l *Log) Expired(t Token) { l.put(event{action: TokenExpired, token: t}) }
 // v1alpha1.EndReason.
 func (l *Log) Revoked(t Token, reason string) {
 	l.put(event{action: TokenRevoked, token: t, reason: reason})
+}
+
+// RevokedByHolder writes that whoever held a token revoked it, and where that
+// came from.
+func (l *Log) RevokedByHolder(t *verify.Token, request *verify.Request) {
+	e := ofRequest(request)
+	e.action, e.reason, e.seen = TokenRevoked, string(v1alpha1.EndReasonRevokedByHolder), t
+	l.put(e)
 }
 
 // Suspended writes that a token was taken back, and its AccessToken can get

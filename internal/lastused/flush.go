@@ -25,14 +25,25 @@ func (r *Recorder) Start(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-ticker.C():
 			r.flush(writes, false)
+		case <-r.left:
+			r.flush(writes, false)
 		}
 	}
 	over := r.options.Clock.NewTimer(r.options.Grace)
 	defer over.Stop()
-	for r.flush(writes, true); r.Pending() > 0; r.flush(writes, true) {
+	closing, end := context.WithCancel(writes)
+	defer end()
+	go func() {
+		select {
+		case <-over.C():
+			end()
+		case <-closing.Done():
+		}
+	}()
+	for r.flush(closing, true); r.Pending() > 0; r.flush(closing, true) {
 		select {
 		case <-ticker.C():
-		case <-over.C():
+		case <-closing.Done():
 			r.abandon()
 			return nil
 		}
@@ -83,7 +94,7 @@ func (r *Recorder) flush(ctx context.Context, closing bool) {
 	slices.SortFunc(ready, func(a, b candidate) int { return a.plan.before(b.plan) })
 	sent := 0
 	for _, c := range ready {
-		if !r.take(now, closing) {
+		if !r.take(ctx, closing) {
 			break
 		}
 		sent++
@@ -92,18 +103,38 @@ func (r *Recorder) flush(ctx context.Context, closing bool) {
 	r.overdue.Store(int64(len(ready) - sent))
 }
 
-// take gets a place and budget for one write.
-func (r *Recorder) take(now time.Time, closing bool) bool {
+// take gets a place and budget for one write. At the end it waits for a place:
+// there is nothing else to do.
+func (r *Recorder) take(ctx context.Context, closing bool) bool {
+	if closing {
+		select {
+		case r.places <- struct{}{}:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
 	select {
 	case r.places <- struct{}{}:
 	default:
 		return false
 	}
-	if closing || r.budget.AllowN(now, 1) {
+	if r.budget.AllowN(r.options.Clock.Now(), 1) {
 		return true
 	}
 	<-r.places
 	return false
+}
+
+// leave gives a place back, and has those looked at that wait for one.
+func (r *Recorder) leave() {
+	<-r.places
+	if r.overdue.Load() > 0 {
+		select {
+		case r.left <- struct{}{}:
+		default: // it is known already
+		}
+	}
 }
 
 // due looks at what may be due, forgets what is done with, and returns what is to
@@ -155,7 +186,7 @@ func (r *Recorder) send(ctx context.Context, c candidate) {
 	s.uses[c.id].writing = true
 	s.mu.Unlock()
 	r.writes.Go(func() {
-		defer func() { <-r.places }()
+		defer r.leave()
 		bounded, cancel := context.WithTimeout(ctx, writeTimeout)
 		defer cancel()
 		err := r.options.Writer.WriteUse(bounded, c.written())

@@ -82,6 +82,7 @@ type Recorder struct {
 	budget  *rate.Limiter
 	tell    *rate.Limiter
 	places  chan struct{} // one taken for each write on its way
+	left    chan struct{} // a place was left while others wait
 	writes  sync.WaitGroup
 
 	shards  [64]shard
@@ -134,6 +135,7 @@ func New(options Options) *Recorder {
 		budget: rate.NewLimiter(rate.Limit(options.WritesPerSecond), max(1, int(options.WritesPerSecond*interval.Seconds()))),
 		tell:   rate.NewLimiter(rate.Every(time.Minute), 1),
 		places: make(chan struct{}, inFlight),
+		left:   make(chan struct{}, 1),
 	}
 	for i := range r.shards {
 		r.shards[i].uses = map[token.ID]*use{}

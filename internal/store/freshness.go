@@ -42,7 +42,9 @@ func (f *Freshness) Staleness(now time.Time) (staleness time.Duration, ok bool) 
 	if oldest == 0 {
 		return 0, false
 	}
-	return max(0, time.Duration(now.UnixNano()-oldest)), true
+	// A clock that was set back makes what was heard lie in the future: how long ago
+	// it was is then not known, and as much is assumed.
+	return time.Duration(now.UnixNano() - oldest).Abs(), true
 }
 
 // Check says whether what was read can be trusted: nil, verify.ErrNotReady

@@ -8,8 +8,8 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
-// remembered is how long an AccessToken that is gone is remembered: longer than
-// its records can come after the news of its end, and be taken for those of one
+// remembered is how long an AccessToken or a namespace that is gone is remembered:
+// longer than its records can come after the news of its end, and be taken for those of one
 // that is still to be seen.
 const remembered = time.Minute
 
@@ -20,6 +20,7 @@ type place struct {
 	*verify.Namespace
 	there  bool // the API server has it, be it on its way out
 	owners int
+	goneAt int64 // Unix nanoseconds; 0: it was not heard of its end
 }
 
 // ownerKey is by namespace too: a record in another one than its AccessToken is
@@ -36,6 +37,7 @@ type ownership struct {
 	goneAt int64 // Unix nanoseconds; 0: it was not heard of its end
 }
 
+// departure is the end of an AccessToken, or of a namespace where that has no UID.
 type departure struct {
 	owner ownerKey
 	at    int64 // Unix nanoseconds
@@ -101,7 +103,7 @@ func (s *Store) ReplaceNamespaces(objects []*metav1.PartialObjectMetadata) {
 
 func (s *Store) putNamespace(object *metav1.PartialObjectMetadata) {
 	known := s.namespace(object.Name)
-	known.there = true
+	known.there, known.goneAt = true, 0
 	if stateOf(object) == verify.StateGone {
 		s.noteDeletion(known.State(), object)
 		known.SetState(verify.StateGone)
@@ -112,9 +114,9 @@ func (s *Store) putNamespace(object *metav1.PartialObjectMetadata) {
 
 func (s *Store) endNamespace(name string) {
 	known := s.namespace(name)
-	known.there = false
+	known.there, known.goneAt = false, s.options.Clock.Now().UnixNano()
 	known.SetState(verify.StateGone)
-	s.tidyNamespace(name)
+	s.departed = append(s.departed, departure{ownerKey{namespace: name}, known.goneAt})
 }
 
 func stateOf(object *metav1.PartialObjectMetadata) verify.State {
@@ -133,11 +135,14 @@ func (s *Store) namespace(name string) *place {
 	return known
 }
 
-// tidyNamespace forgets a namespace that is not there and nothing is in.
+// tidyNamespace forgets a namespace that nothing is in, unless it is there, or
+// was until just now.
 func (s *Store) tidyNamespace(name string) {
-	if known := s.namespaces[name]; known.owners == 0 && !known.there {
-		delete(s.namespaces, name)
+	known, ok := s.namespaces[name]
+	if !ok || known.owners > 0 || known.there || known.goneAt != 0 && !s.longAgo(known.goneAt) {
+		return
 	}
+	delete(s.namespaces, name)
 }
 
 func ownerOf(object *metav1.PartialObjectMetadata) ownerKey {
@@ -184,11 +189,15 @@ func (s *Store) part(key ownerKey) {
 	s.departed = append(s.departed, departure{key, owner.goneAt})
 }
 
-// forgetDeparted forgets AccessTokens that have been gone for long. Every change
+// forgetDeparted forgets AccessTokens and namespaces that have been gone for long. Every change
 // does so, so that the last ones do not stay for ever.
 func (s *Store) forgetDeparted() {
 	for len(s.departed) > 0 && s.longAgo(s.departed[0].at) {
-		s.tidy(s.departed[0].owner)
+		if gone := s.departed[0].owner; gone.uid == "" {
+			s.tidyNamespace(gone.namespace)
+		} else {
+			s.tidy(gone)
+		}
 		s.departed = s.departed[1:]
 	}
 	if len(s.departed) == 0 {

@@ -271,6 +271,9 @@ func (s *Store) put(index *table, rec *v1alpha1.TokenRecord) {
 	}
 	if id, malformed := token.ParseID(rec.Name); malformed == nil {
 		s.drop(index, id, rec.Namespace)
+		if !errors.Is(err, errAmbiguous) {
+			s.concede(id)
+		}
 	}
 	s.close(name, closed, rec, err)
 }
@@ -304,6 +307,15 @@ func (s *Store) contest(index *table, opened *verify.Token) error {
 		return errAmbiguous
 	}
 	return nil
+}
+
+// concede ends the contest for an ID, if there was one: a record of it no longer
+// opens, and the other one may open now.
+func (s *Store) concede(id token.ID) {
+	if s.contested[id] {
+		delete(s.contested, id)
+		s.relist()
+	}
 }
 
 // insert puts a token into a table, in the place of what it was before.

@@ -274,7 +274,7 @@ func TestBookmarksKeepAQuietStoreFresh(t *testing.T) {
 		staleness, ok := w.freshness.Staleness(now)
 		return ok && now.Add(-staleness).After(began)
 	}
-	w.within(bookmarkInterval+30*time.Second, "each kind is heard of again", quiet)
+	w.within(3*bookmarkInterval, "each kind is heard of again", quiet)
 }
 
 func TestAHalfOpenConnectionIsNoticedWithinEightSeconds(t *testing.T) {

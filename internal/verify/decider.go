@@ -102,10 +102,12 @@ func checkOwner(t *Token, now time.Time) Reason {
 	unseenGood := now.Unix() < t.createdAt+int64(unseenTolerance/time.Second)
 	good := func(state State) bool { return state == StateLive || state == StateUnseen && unseenGood }
 	switch namespace := t.owner.namespace; {
-	case !good(namespace.State()), !namespace.held(t.createdAt):
+	case namespace.State() == StateGone, !namespace.held(t.createdAt):
 		return ReasonNamespaceGone
-	case !good(t.owner.State()):
+	case t.owner.State() == StateGone:
 		return ReasonOwnerGone
+	case !good(namespace.State()), !good(t.owner.State()):
+		return ReasonOwnerUnseen
 	}
 	return ""
 }

@@ -41,6 +41,11 @@ var faults = []fault{
 	{reason: verify.ReasonExpired, edit: func(rec *v1alpha1.TokenRecord) { rec.Status.ExpiresAt = "2020-01-01T00:00:00Z" }},
 	{reason: verify.ReasonNamespaceGone, ask: func(p *presented) { p.namespace.SetState(verify.StateGone) }},
 	{reason: verify.ReasonOwnerGone, ask: func(p *presented) { p.owner.SetState(verify.StateGone) }},
+	{reason: verify.ReasonOwnerUnseen, ask: func(p *presented) {
+		if p.owner.State() == verify.StateLive { // what is gone is no longer unseen
+			p.owner.SetState(verify.StateUnseen)
+		}
+	}},
 	{reason: verify.ReasonAudienceMismatch, ask: func(p *presented) { p.request.Audiences = []string{"other"} }},
 	{
 		reason: verify.ReasonNetworkUnknown,
@@ -158,8 +163,8 @@ func TestEndsHoldToTheNanosecond(t *testing.T) {
 			edit: func(rec *v1alpha1.TokenRecord) { sliding(rec); rec.Status.LastUsedAt = "2026-12-24T08:59:00Z" },
 			at:   time.Date(2026, 12, 24, 9, 0, 0, 0, time.UTC), after: verify.ReasonExpired,
 		},
-		"ten seconds without news of the AccessToken": {ask: unseenOwner, at: issued.Add(10 * time.Second), after: verify.ReasonOwnerGone},
-		"ten seconds without news of the namespace":   {ask: unseenNamespace, at: issued.Add(10 * time.Second), after: verify.ReasonNamespaceGone},
+		"ten seconds without news of the AccessToken": {ask: unseenOwner, at: issued.Add(10 * time.Second), after: verify.ReasonOwnerUnseen},
+		"ten seconds without news of the namespace":   {ask: unseenNamespace, at: issued.Add(10 * time.Second), after: verify.ReasonOwnerUnseen},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := present(t)

@@ -215,7 +215,7 @@ func (t *Token) Succeed(before *Token) {
 // caller only: so a token that is used a thousand times a second is noted once.
 func (t *Token) Note(now time.Time) bool {
 	second, noted := now.Unix(), t.noted.Load()
-	return second > noted && t.noted.CompareAndSwap(noted, second)
+	return second != noted && t.noted.CompareAndSwap(noted, second)
 }
 
 // Sample reports whether nothing of this protocol was sampled in this minute

@@ -124,6 +124,9 @@ const (
 	ReasonOwnerGone Reason = "OwnerGone"
 	// ReasonNamespaceGone: its namespace is deleted or being deleted.
 	ReasonNamespaceGone Reason = "NamespaceGone"
+	// ReasonOwnerUnseen: no watch has told of its AccessToken or namespace, though
+	// it was issued long enough ago. It may be gone, or the watch may be behind.
+	ReasonOwnerUnseen Reason = "OwnerUnseen"
 	// ReasonAudienceMismatch: it is meant for other acceptors.
 	ReasonAudienceMismatch Reason = "AudienceMismatch"
 	// ReasonNetworkDenied: it may not be used from this address.
@@ -142,7 +145,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		ReasonMalformed, ReasonUnknown, ReasonWrongSecret,
-		ReasonNotYetValid, ReasonExpired, ReasonRevoked, ReasonOwnerGone, ReasonNamespaceGone,
+		ReasonNotYetValid, ReasonExpired, ReasonRevoked, ReasonOwnerGone, ReasonNamespaceGone, ReasonOwnerUnseen,
 		ReasonAudienceMismatch, ReasonNetworkDenied, ReasonNetworkUnknown, ReasonScopeMissing, ReasonScopesNotEnforced,
 	}
 }

@@ -26,7 +26,7 @@ const (
 	Path = "/revoke"
 
 	// DefaultDeadline is how long it is tried to write.
-	DefaultDeadline = 10 * time.Second
+	DefaultDeadline = 5 * time.Second
 
 	// FieldManager is whom the API server notes as the writer.
 	FieldManager = "accesstoken-verifier"

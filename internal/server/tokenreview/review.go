@@ -82,57 +82,36 @@ func newReviewer(verifier verify.Verifier, o Options) *reviewer {
 	}
 }
 
-// question is what the verifier is asked on behalf of some of the audiences.
-type question struct {
-	audiences []string // as tokens name them
-	unchecked bool
-	kube      bool
-	verdict   verify.Verdict
-}
-
-// kubernetesOnly is what is asked on behalf of kube-apiserver.
-var kubernetesOnly = []string{config.AudienceKubernetes}
-
 // review answers about one token. It never puts a part of the token into its
 // answer.
 func (r *reviewer) review(ctx context.Context, text string, requested []string) authenticationv1.TokenReviewStatus {
 	if len(requested) == 0 {
 		requested = r.apiAudiences
 	}
-	questions := r.questions(requested)
-	for i := range questions {
-		q := &questions[i]
-		var err error
-		q.verdict, err = r.verifier.Verify(ctx, verify.Request{
-			Token: text, Audiences: q.audiences, ScopesUnchecked: q.unchecked, Protocol: verify.ProtocolTokenReview,
-		})
-		switch {
-		case err != nil:
-			return authenticationv1.TokenReviewStatus{Error: errorNotVerified}
-		case q.verdict.Token == nil:
-			return r.refuseUnproved(q.verdict.Reason)
-		}
+	wanted := r.wanted(requested)
+	verdict, err := r.verifier.Verify(ctx, verify.Request{
+		Token: text, Audiences: wanted, ScopesUnchecked: r.scopesUnchecked, Protocol: verify.ProtocolTokenReview,
+	})
+	switch {
+	case err != nil:
+		return authenticationv1.TokenReviewStatus{Error: errorNotVerified}
+	case verdict.Active():
+		return r.accept(verdict.Token, requested, wanted)
+	default:
+		return r.refuse(verdict, wanted)
 	}
-	return r.answer(questions, requested)
 }
 
-// questions asks for kube-apiserver apart from all others, since scopes may hold
-// with these and not with it.
-func (r *reviewer) questions(requested []string) []question {
-	others := make([]string, 0, len(requested))
-	for _, audience := range requested {
-		if !r.isAPIServer(audience) {
-			others = append(others, audience)
+// wanted are the requested audiences by the names that tokens are declared with.
+func (r *reviewer) wanted(requested []string) []string {
+	wanted := make([]string, len(requested))
+	for i, audience := range requested {
+		wanted[i] = audience
+		if r.isAPIServer(audience) {
+			wanted[i] = config.AudienceKubernetes
 		}
 	}
-	questions := make([]question, 0, 2)
-	if len(others) < len(requested) {
-		questions = append(questions, question{audiences: kubernetesOnly, unchecked: r.scopesUnchecked, kube: true})
-	}
-	if len(others) > 0 {
-		questions = append(questions, question{audiences: others})
-	}
-	return questions
+	return wanted
 }
 
 // isAPIServer says that a requested audience is kube-apiserver. So is one that
@@ -141,49 +120,35 @@ func (r *reviewer) isAPIServer(audience string) bool {
 	return audience == config.AudienceKubernetes || slices.Contains(r.apiAudiences, audience)
 }
 
-// refuseUnproved answers about a text that is no token of anybody known. One that
-// is not known may be so new that the watch has not told of it.
-func (r *reviewer) refuseUnproved(reason verify.Reason) authenticationv1.TokenReviewStatus {
-	if reason == verify.ReasonUnknown && r.unknown.AllowN(r.clock.Now(), 1) {
+// refuse answers about a text that is no good token. What the watches may not
+// have told of yet is an error, which kube-apiserver does not keep: a token that
+// nobody knows, within a budget, and one whose AccessToken nobody has seen.
+func (r *reviewer) refuse(verdict verify.Verdict, wanted []string) authenticationv1.TokenReviewStatus {
+	switch {
+	case verdict.Reason == verify.ReasonUnknown && r.unknown.AllowN(r.clock.Now(), 1):
 		return authenticationv1.TokenReviewStatus{Error: errorUnknown}
+	case verdict.Reason == verify.ReasonOwnerUnseen:
+		return authenticationv1.TokenReviewStatus{Error: errorNotVerified}
+	case verdict.Reason == verify.ReasonAudienceMismatch:
+		r.notices.tell(verdict.Token, wanted)
 	}
 	return authenticationv1.TokenReviewStatus{}
 }
 
-// answer says for which of the audiences that were requested the token is good.
+// accept says for which of the audiences that were requested the token is good.
 // An empty list would mean kube-apiserver itself, so it is never the answer of a
 // yes.
-func (r *reviewer) answer(questions []question, requested []string) authenticationv1.TokenReviewStatus {
+func (r *reviewer) accept(t *verify.Token, requested, wanted []string) authenticationv1.TokenReviewStatus {
 	audiences := make([]string, 0, len(requested))
-	for _, audience := range requested {
-		declared, kube := audience, r.isAPIServer(audience)
-		if kube {
-			declared = config.AudienceKubernetes
-		}
-		for i := range questions {
-			q := &questions[i]
-			if q.kube == kube && q.verdict.Active() && q.verdict.Token.MeantFor(declared, r.defaultAudience) {
-				audiences = append(audiences, audience)
-			}
+	for i, audience := range requested {
+		if t.MeantFor(wanted[i], r.defaultAudience) {
+			audiences = append(audiences, audience)
 		}
 	}
 	if len(audiences) == 0 {
-		r.noticeAudience(questions)
 		return authenticationv1.TokenReviewStatus{}
 	}
-	return authenticationv1.TokenReviewStatus{Authenticated: true, User: userOf(questions[0].verdict.Token), Audiences: audiences}
-}
-
-// noticeAudience tells of a token that its audience alone kept out.
-func (r *reviewer) noticeAudience(questions []question) {
-	var wanted []string
-	for i := range questions {
-		if questions[i].verdict.Reason != verify.ReasonAudienceMismatch {
-			return
-		}
-		wanted = append(wanted, questions[i].audiences...)
-	}
-	r.notices.tell(questions[0].verdict.Token, wanted)
+	return authenticationv1.TokenReviewStatus{Authenticated: true, User: userOf(t), Audiences: audiences}
 }
 
 func userOf(t *verify.Token) authenticationv1.UserInfo {
