@@ -22,10 +22,12 @@ type world struct {
 	secrets map[string]string
 }
 
-func observe(t *testing.T) world {
+// observe leaves out what other tests left, which garbage collection takes away
+// meanwhile.
+func observe(t *testing.T, in client.InNamespace) world {
 	t.Helper()
-	w := world{tokens: map[client.ObjectKey]string{}, secrets: secretVersions(t, client.HasLabels{v1alpha1.LabelAccessToken})}
-	for key, at := range allTokens(t) {
+	w := world{tokens: map[client.ObjectKey]string{}, secrets: secretVersions(t, in, client.HasLabels{v1alpha1.LabelAccessToken})}
+	for key, at := range allTokens(t, in) {
 		w.tokens[key] = at.Status.TokenID
 	}
 	return w
@@ -38,7 +40,7 @@ func TestKeysAreLostAndFound(t *testing.T) {
 	inNamespace := client.InNamespace(namespace)
 	declareMany(t, namespace, "kept", 5, v1alpha1.AccessTokenSpec{MaxAge: "1h"})
 	awaitAll(t, v1alpha1.ReasonIssued, inNamespace)
-	before, backup := observe(t), secretOf(t, keySecretKey)
+	before, backup := observe(t, inNamespace), secretOf(t, keySecretKey)
 	restored := backup.DeepCopy()
 	restored.ResourceVersion, restored.UID = "", ""
 	t.Cleanup(func() { createOnce(t, restored.DeepCopy()) }) // also for the tests to come
@@ -49,7 +51,7 @@ func TestKeysAreLostAndFound(t *testing.T) {
 	waiting := declare(t, namespace, "waiting", v1alpha1.AccessTokenSpec{})
 	awaitReason(t, waiting, v1alpha1.ReasonKeyLost)
 	g.Consistently(func() world {
-		now := observe(t)
+		now := observe(t, inNamespace)
 		delete(now.tokens, waiting)
 		return now
 	}).WithTimeout(aWhile).WithPolling(5 * often).Should(gomega.Equal(before))
@@ -60,7 +62,7 @@ func TestKeysAreLostAndFound(t *testing.T) {
 		m.awaitReady(t)
 		awaitAll(t, v1alpha1.ReasonIssued, inNamespace)
 		g.Expect(metricValue(t, m, "accesstoken_keys")).To(gomega.BeNumerically("==", len(backup.Data)))
-		now := observe(t)
+		now := observe(t, inNamespace)
 		g.Expect(now.tokens[waiting]).NotTo(gomega.BeEmpty(), "it was issued once there was a key")
 		delete(now.tokens, waiting)
 		delete(now.secrets, waiting.String())
@@ -112,7 +114,7 @@ func keySecretEvents(t *testing.T, reason string) []eventsv1.Event {
 func testBeginAnew(t *testing.T, m *manager, namespace string) {
 	g := gomega.NewWithT(t)
 	admin := adminClient(t)
-	before, secret := observe(t), secretOf(t, keySecretKey)
+	before, secret := observe(t, client.InNamespace(namespace)), secretOf(t, keySecretKey)
 	was := secret.DeepCopy()
 	secret.Data = nil
 	g.Expect(admin.Update(t.Context(), secret)).To(gomega.Succeed())
