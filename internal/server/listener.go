@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+
+	"github.com/accesstoken-dev/accesstoken-operator/internal/untrusted"
 )
 
 // Limits of every connection. Requests are small, and nobody who asks has reason
@@ -22,6 +24,9 @@ const (
 	writeTimeout      = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 32 << 10
+
+	// mostPath is what is logged of a path, in bytes.
+	mostPath = 256
 )
 
 // Drain is how long requests that are under way may take once the program ends.
@@ -100,7 +105,7 @@ func guard(next http.Handler, log logr.Logger) http.Handler {
 				panic(fault)
 			default:
 				// What the fault says may quote the request, so it is not logged.
-				log.Error(fmt.Errorf("a handler panicked with a %T", fault), "answered with 500", "path", r.URL.Path, "stack", string(debug.Stack()))
+				log.Error(fmt.Errorf("a handler panicked with a %T", fault), "answered with 500", "path", untrusted.Text(r.URL.Path, mostPath), "stack", string(debug.Stack()))
 				http.Error(w, "internal error", http.StatusInternalServerError)
 			}
 		}()
