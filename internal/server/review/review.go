@@ -8,8 +8,9 @@ import (
 	"mime"
 	"net/http"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	kjson "sigs.k8s.io/json"
 )
 
 // MaxBody is how many bytes a request may have: many times what a token, or what
@@ -106,11 +107,11 @@ func unreadable(err error) error {
 	return &malformed{http.StatusBadRequest, "the body ends before its time"}
 }
 
-// decode reads a review of this kind from JSON, by the same rules as
-// kube-apiserver.
+// decode reads a review of this kind from JSON, in which names have one case and
+// stand once: what two readers could take for different requests is none.
 func decode[Spec any](body []byte, kind schema.GroupVersionKind) (*Spec, error) {
 	var asked request[Spec]
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(body, &asked); err != nil {
+	if err := jsonv2.Unmarshal(body, &asked); err != nil {
 		return nil, &malformed{http.StatusBadRequest, describe(err)}
 	}
 	if asked.Kind != kind.Kind || asked.APIVersion != kind.GroupVersion().String() {
@@ -124,8 +125,8 @@ func decode[Spec any](body []byte, kind schema.GroupVersionKind) (*Spec, error) 
 
 // describe says where JSON is wrong, and quotes nothing of it.
 func describe(err error) string {
-	if syntax, offset := kjson.SyntaxErrorOffset(err); syntax {
-		return fmt.Sprintf("the body is no JSON: see byte %d", offset)
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return fmt.Sprintf("the body is no JSON: see byte %d", syntax.ByteOffset)
 	}
 	return "the body is no review: a field has a value of the wrong type"
 }

@@ -241,6 +241,7 @@ func TestARequestThatIsNoReviewIsRefused(t *testing.T) {
 		"of another kind":       {"POST", "application/json", strings.Replace(good, "TokenReview", "planted", 1), 400},
 		"without a spec":        {"POST", "application/json", `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview"}`, 400},
 		"a token of wrong type": {"POST", "application/json", strings.Replace(good, `"planted"`, `{"planted":1}`, 1), 400},
+		"a token named twice":   {"POST", "application/json", strings.Replace(good, `"planted"`, `"","token":"planted"`, 1), 400},
 		"too large":             {"POST", "application/json", strings.Replace(good, "planted", strings.Repeat("planted", 40000), 1), 413},
 	} {
 		t.Run(name, func(t *testing.T) {
