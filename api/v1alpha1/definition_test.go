@@ -36,8 +36,10 @@ func definition(ctx SpecContext, name string) *apiextensionsv1.CustomResourceDef
 }
 
 const (
-	accessTokens = "accesstokens.accesstoken.dev"
-	tokenRecords = "tokenrecords.accesstoken.dev"
+	accessTokens        = "accesstokens.accesstoken.dev"
+	accessTokenPolicies = "accesstokenpolicies.accesstoken.dev"
+	accessTokenQuotas   = "accesstokenquotas.accesstoken.dev"
+	tokenRecords        = "tokenrecords.accesstoken.dev"
 )
 
 var _ = Describe("Definition", func() {
@@ -50,7 +52,7 @@ var _ = Describe("Definition", func() {
 			Expect(field.Description).NotTo(BeEmpty(), "field %s has no description", path)
 			Expect(field.Description).NotTo(ContainSubstring("+kubebuilder"), "field %s", path)
 		})
-	}, Entry(nil, accessTokens), Entry(nil, tokenRecords))
+	}, Entry(nil, accessTokens), Entry(nil, accessTokenPolicies), Entry(nil, accessTokenQuotas), Entry(nil, tokenRecords))
 
 	DescribeTable("bounds every text and every list", func(ctx SpecContext, name string) {
 		schema := definition(ctx, name).Spec.Versions[0].Schema.OpenAPIV3Schema
@@ -63,7 +65,7 @@ var _ = Describe("Definition", func() {
 				Expect(field.XListType).NotTo(BeNil(), "list %s does not say how it is merged", path)
 			}
 		})
-	}, Entry(nil, accessTokens), Entry(nil, tokenRecords))
+	}, Entry(nil, accessTokens), Entry(nil, accessTokenPolicies), Entry(nil, accessTokenQuotas), Entry(nil, tokenRecords))
 
 	It("reads as documentation", func(ctx SpecContext) {
 		text, err := cp.Kubectl(ctx, "explain", "at.spec.rotation.overlap")
@@ -141,6 +143,26 @@ var _ = Describe("kubectl get", func() {
 			HaveKeyWithValue("ENDS EARLIER", ""), HaveKeyWithValue("REVOKED", "2026-11-24T09:30:00Z"), HaveKeyWithValue("REASON", "Revoked"),
 			HaveKeyWithValue("SUBJECT", "accesstoken:ns:ci"), HaveKeyWithValue("KEY", "k1"),
 		)))
+	})
+
+	It("shows how many places are taken, as kubectl get resourcequota does", func(ctx SpecContext) {
+		quota := accessTokenQuota(v1alpha1.AccessTokenQuotaName)
+		Expect(admin.Create(ctx, quota)).To(Succeed())
+		quota.Status = v1alpha1.AccessTokenQuotaStatus{Used: 0, Hard: 100, HardPerSubject: 10}
+		Expect(admin.Status().Update(ctx, quota)).To(Succeed())
+		table, err := cp.Kubectl(ctx, "get", "accesstokenquotas", "-n", namespace, "-o", "wide")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(rows(table)).To(HaveExactElements(And(
+			HaveKeyWithValue("NAME", "tokens"), HaveKeyWithValue("USED", "0"), HaveKeyWithValue("HARD", "100"), HaveKeyWithValue("HARD PER SUBJECT", "10"),
+		)))
+	})
+
+	It("shows the limits of AccessTokenPolicies", func(ctx SpecContext) {
+		Expect(admin.Create(ctx, accessTokenPolicy(`{quota: {tokens: 500}}`))).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { Expect(admin.Delete(ctx, accessTokenPolicy(`{}`))).To(Succeed()) })
+		table, err := cp.Kubectl(ctx, "get", "accesstokenpolicies")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(rows(table)).To(ContainElement(And(HaveKeyWithValue("NAME", "limits"), HaveKeyWithValue("TOKENS", "500"), HaveKeyWithValue("PER SUBJECT", ""))))
 	})
 
 	It("lists no token when everything is deleted by the short name", func(ctx SpecContext) {

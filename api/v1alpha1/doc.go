@@ -1,7 +1,8 @@
 // Package v1alpha1 holds the Kubernetes API of access tokens, group
 // accesstoken.dev, version v1alpha1: AccessToken, which a person or a Git
-// repository declares, and TokenRecord, the sealed record of one issued
-// credential.
+// repository declares; TokenRecord, the sealed record of one issued credential;
+// AccessTokenPolicy, which limits what may be declared; and AccessTokenQuota, the
+// ledger of who has a token.
 //
 // It owns the types, the names of conditions, reasons, labels and annotations,
 // and how the written values (durations, instants) are read. It decides

@@ -27,6 +27,8 @@ var (
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&AccessToken{}, &AccessTokenList{},
+		&AccessTokenPolicy{}, &AccessTokenPolicyList{},
+		&AccessTokenQuota{}, &AccessTokenQuotaList{},
 		&TokenRecord{}, &TokenRecordList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)

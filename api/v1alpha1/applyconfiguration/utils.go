@@ -18,6 +18,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 	// Group=accesstoken.dev, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithKind("AccessToken"):
 		return &apiv1alpha1.AccessTokenApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AccessTokenPolicy"):
+		return &apiv1alpha1.AccessTokenPolicyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AccessTokenPolicySpec"):
+		return &apiv1alpha1.AccessTokenPolicySpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AccessTokenQuota"):
+		return &apiv1alpha1.AccessTokenQuotaApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AccessTokenQuotaStatus"):
+		return &apiv1alpha1.AccessTokenQuotaStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AccessTokenSpec"):
 		return &apiv1alpha1.AccessTokenSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AccessTokenStatus"):
@@ -28,6 +36,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.EffectiveMaxAgeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IssuedToken"):
 		return &apiv1alpha1.IssuedTokenApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NamespaceRequirement"):
+		return &apiv1alpha1.NamespaceRequirementApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NamespaceSelector"):
+		return &apiv1alpha1.NamespaceSelectorApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PlaceHolder"):
+		return &apiv1alpha1.PlaceHolderApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PolicyQuota"):
+		return &apiv1alpha1.PolicyQuotaApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Rotation"):
 		return &apiv1alpha1.RotationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SecretTemplate"):

@@ -41,6 +41,66 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.AccessTokenStatus
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.AccessTokenPolicy
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.AccessTokenPolicySpec
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.AccessTokenPolicySpec
+  map:
+    fields:
+    - name: namespaceSelector
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.NamespaceSelector
+    - name: quota
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyQuota
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.AccessTokenQuota
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: status
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.AccessTokenQuotaStatus
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.AccessTokenQuotaStatus
+  map:
+    fields:
+    - name: grantsFrom
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Timestamp
+    - name: hard
+      type:
+        scalar: numeric
+    - name: hardPerSubject
+      type:
+        scalar: numeric
+    - name: holders
+      type:
+        list:
+          elementType:
+            namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PlaceHolder
+          elementRelationship: atomic
+    - name: used
+      type:
+        scalar: numeric
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.AccessTokenSpec
   map:
     fields:
@@ -179,12 +239,70 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: revision
       type:
         scalar: numeric
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.LabelValue
+  scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.MaxAge
   scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.MaxAgeSource
   scalar: string
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.NamespaceRequirement
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: operator
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorOperator
+    - name: values
+      type:
+        list:
+          elementType:
+            namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.LabelValue
+          elementRelationship: atomic
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.NamespaceSelector
+  map:
+    fields:
+    - name: matchExpressions
+      type:
+        list:
+          elementType:
+            namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.NamespaceRequirement
+          elementRelationship: atomic
+    - name: matchLabels
+      type:
+        map:
+          elementType:
+            namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.LabelValue
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Origin
   scalar: string
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PlaceHolder
+  map:
+    fields:
+    - name: afterRevision
+      type:
+        scalar: numeric
+    - name: grantedAt
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Timestamp
+    - name: name
+      type:
+        scalar: string
+    - name: subject
+      type:
+        scalar: string
+    - name: uid
+      type:
+        scalar: string
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyQuota
+  map:
+    fields:
+    - name: tokens
+      type:
+        scalar: numeric
+    - name: tokensPerSubject
+      type:
+        scalar: numeric
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Rotation
   map:
     fields:
@@ -386,6 +504,8 @@ var schemaYAML = typed.YAMLObject(`types:
         elementType:
           namedType: __untyped_deduced_
         elementRelationship: separable
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorOperator
+  scalar: string
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
   map:
     fields:

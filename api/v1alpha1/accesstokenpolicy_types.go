@@ -1,0 +1,135 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// AccessTokenPolicySpec sets limits for the AccessTokens of some namespaces. Of
+// several policies that select a namespace, the strictest holds, field by field.
+// A default of the operator holds only where no selecting policy sets that field,
+// so that a policy can also raise it.
+type AccessTokenPolicySpec struct {
+	// namespaceSelector selects the namespaces that this policy is about, by
+	// their labels. Absent or empty means every namespace.
+	//
+	// +optional
+	NamespaceSelector *NamespaceSelector `json:"namespaceSelector,omitempty"`
+
+	// quota limits how many AccessTokens have a token. Absent means that this
+	// policy does not.
+	//
+	// +optional
+	Quota *PolicyQuota `json:"quota,omitempty"`
+}
+
+// PolicyQuota limits how many AccessTokens have a token. One that is suspended
+// keeps its place; one that expired with nothing to follow, was revoked or is
+// deleted has none. A lower limit takes no token away: it only lets no other one
+// follow.
+//
+// +kubebuilder:validation:MinProperties=1
+type PolicyQuota struct {
+	// tokens is how many there are in a namespace at most, from 0 to 5000.
+	// Absent means that this policy does not say; where none does, it is 100.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=5000
+	Tokens *int32 `json:"tokens,omitempty"`
+
+	// tokensPerSubject is how many act as the same service account or user in a
+	// namespace at most, from 0 to 5000. It does not concern tokens that are
+	// their own principals. Absent means that this policy does not say; where
+	// none does, it is 10.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=5000
+	TokensPerSubject *int32 `json:"tokensPerSubject,omitempty"`
+}
+
+// NamespaceSelector selects namespaces by their labels. All of matchLabels and
+// matchExpressions have to hold.
+type NamespaceSelector struct {
+	// matchLabels are labels that a namespace has to have, with these values;
+	// at most 16. Absent means that none are asked for.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317 && !format.qualifiedName().validate(k).hasValue())",message="each key must be the key of a label, for example team or example.com/team"
+	MatchLabels map[string]LabelValue `json:"matchLabels,omitempty"`
+
+	// matchExpressions are requirements on labels; at most 16. Absent means
+	// none.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	MatchExpressions []NamespaceRequirement `json:"matchExpressions,omitempty"`
+}
+
+// NamespaceRequirement is a requirement on one label.
+//
+// +kubebuilder:validation:XValidation:rule="(self.operator in ['In', 'NotIn']) == has(self.values)",fieldPath=`.values`,message="belongs to the operators In and NotIn: required with these, and with these only"
+type NamespaceRequirement struct {
+	// key is the label that the requirement is about.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=317
+	// +kubebuilder:validation:XValidation:rule="!format.qualifiedName().validate(self).hasValue()",message="must be the key of a label, for example team or example.com/team"
+	Key string `json:"key"`
+
+	// operator is how values relate to the label. In: its value is one of them.
+	// NotIn: it is none of them, or there is no such label. Exists: there is the
+	// label, whatever its value. DoesNotExist: there is not.
+	//
+	// +required
+	// +kubebuilder:validation:Enum=In;NotIn;Exists;DoesNotExist
+	Operator metav1.LabelSelectorOperator `json:"operator"`
+
+	// values are what the label is compared with; at least one, at most 32.
+	// Required with In and NotIn, absent with the others.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Values []LabelValue `json:"values,omitempty"`
+}
+
+// LabelValue is the value of a label.
+//
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:XValidation:rule="!format.labelValue().validate(self).hasValue()",message="must be the value of a label: at most 63 letters, digits, -, _ and ., with a letter or digit at both ends"
+type LabelValue string
+
+// AccessTokenPolicy sets limits for the AccessTokens of the namespaces that it
+// selects. It grants no rights.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:path=accesstokenpolicies,singular=accesstokenpolicy,scope=Cluster
+// +kubebuilder:printcolumn:name="TOKENS",type=integer,description="how many tokens a namespace may have",JSONPath=`.spec.quota.tokens`
+// +kubebuilder:printcolumn:name="PER SUBJECT",type=integer,description="how many tokens a service account or user may have in a namespace",JSONPath=`.spec.quota.tokensPerSubject`
+// +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
+type AccessTokenPolicy struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object metadata.
+	//
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what the policy sets.
+	//
+	// +required
+	Spec AccessTokenPolicySpec `json:"spec"`
+}
+
+// AccessTokenPolicyList is a list of AccessTokenPolicies.
+//
+// +kubebuilder:object:root=true
+type AccessTokenPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+	Items           []AccessTokenPolicy `json:"items"`
+}
