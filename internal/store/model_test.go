@@ -29,6 +29,8 @@ type model struct {
 	namespaces map[string]verify.State   // heard of
 	relist     bool
 	version    int
+	listing    *listing
+	unlisted   []*v1alpha1.TokenRecord // of the listing
 }
 
 var modelMints = []mint.Mint{mint.Default(), otherMint()}
@@ -58,7 +60,7 @@ func (m *model) opens(name string) (all []*v1alpha1.TokenRecord) {
 func (m *model) check(t *rapid.T) {
 	if m.relist {
 		m.relist = false
-		m.store.ReplaceRecords(slices.Collect(maps.Values(m.records)))
+		m.listRecords()
 	}
 	found := 0
 	for _, rec := range m.records {
@@ -81,6 +83,35 @@ func (m *model) check(t *rapid.T) {
 	if m.store.Len() != found || found+refused != len(m.records) {
 		t.Fatalf("%d are found and %d refused, want %d of %d found", m.store.Len(), refused, found, len(m.records))
 	}
+}
+
+func (m *model) listRecords() {
+	m.endList()
+	m.store.ReplaceRecords(slices.Collect(maps.Values(m.records)))
+}
+
+// list takes in a list step by step, so that all else happens in between.
+func (m *model) list(t *rapid.T) {
+	switch {
+	case m.listing == nil:
+		m.unlisted = slices.Collect(maps.Values(m.records))
+		m.listing = m.store.beginList(len(m.unlisted))
+	case len(m.unlisted) > 0:
+		some := rapid.IntRange(1, len(m.unlisted)).Draw(t, "listed")
+		m.store.putListed(m.listing, m.unlisted[:some])
+		m.unlisted = m.unlisted[some:]
+	default:
+		m.endList()
+	}
+}
+
+func (m *model) endList() {
+	if m.listing == nil {
+		return
+	}
+	m.store.putListed(m.listing, m.unlisted)
+	m.store.retire(m.store.endList(m.listing))
+	m.listing, m.unlisted = nil, nil
 }
 
 func (m *model) checkToken(t *rapid.T, got *verify.Token, rec *v1alpha1.TokenRecord) {
@@ -205,7 +236,8 @@ func TestTheStoreFindsWhatANaiveModelFinds(t *testing.T) {
 			"namespace news": m.namespaceNews,
 			"end namespace":  m.endNamespace,
 			"list owners":    m.replaceOwners,
-			"list records":   func(*rapid.T) { m.store.ReplaceRecords(slices.Collect(maps.Values(m.records))) },
+			"list records":   func(*rapid.T) { m.listRecords() },
+			"list slowly":    m.list,
 		})
 		m.endAll(t)
 	})
@@ -213,6 +245,7 @@ func TestTheStoreFindsWhatANaiveModelFinds(t *testing.T) {
 
 // endAll ends everything, of which nothing may be left.
 func (m *model) endAll(t *rapid.T) {
+	m.endList()
 	m.store.ReplaceRecords(nil)
 	m.store.ReplaceOwners(nil)
 	m.store.ReplaceNamespaces(nil)

@@ -89,9 +89,23 @@ type Store struct {
 	namespaces map[string]*place
 	owners     map[ownerKey]*ownership
 	departed   []departure // owners that are gone, the first first
-	closed     map[types.NamespacedName]closedRecord
-	contested  map[token.ID]bool // IDs that two records have
-	waiting    int               // closed records that are kept until their key comes
+	*view                  // its tokens are the index
+	list       *listing    // that is being taken in; nil: none
+	missing    bool        // records were found to be missing since this was last cleared
+
+	lists sync.Mutex // held while a list is taken in
+}
+
+// view is the records as they were at one time.
+type view struct {
+	tokens    *table // those that open
+	closed    map[types.NamespacedName]closedRecord
+	contested map[token.ID]bool // IDs that two records have
+	waiting   int               // closed records that are kept until their key comes
+}
+
+func newView(records int) *view {
+	return &view{tokens: newTable(records), closed: map[types.NamespacedName]closedRecord{}, contested: map[token.ID]bool{}}
 }
 
 // closedRecord is one that does not open.
@@ -123,10 +137,9 @@ func New(options Options) *Store {
 		options:    options,
 		namespaces: map[string]*place{},
 		owners:     map[ownerKey]*ownership{},
-		closed:     map[types.NamespacedName]closedRecord{},
-		contested:  map[token.ID]bool{},
+		view:       newView(0),
 	}
-	s.index.Store(newTable(0))
+	s.index.Store(s.tokens)
 	return s
 }
 
@@ -142,7 +155,7 @@ func (s *Store) Complete() bool { return s.complete.Load() }
 func (s *Store) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.index.Load().live
+	return s.tokens.live
 }
 
 // Refused is how many records there are that do not open, by reason.
@@ -159,41 +172,41 @@ func (s *Store) Refused() map[Refusal]int {
 // PutRecord takes in a record as it is now.
 func (s *Store) PutRecord(rec *v1alpha1.TokenRecord) {
 	defer s.change()()
-	s.put(s.index.Load(), rec)
+	s.happen(change{record: rec})
 }
 
 // DeleteRecord forgets a record.
 func (s *Store) DeleteRecord(rec *v1alpha1.TokenRecord) {
 	defer s.change()()
-	if s.closed[nameOf(rec)].why == RefusalAmbiguous {
-		s.relist() // the other one may open without it
-	}
-	s.forget(nameOf(rec))
-	if id, err := token.ParseID(rec.Name); err == nil {
-		s.drop(s.index.Load(), id, rec.Namespace)
+	s.happen(change{record: rec, deleted: true})
+}
+
+// change is what happened to a record.
+type change struct {
+	record  *v1alpha1.TokenRecord
+	deleted bool
+}
+
+// happen takes in a change, and keeps it for a list that is being taken in.
+func (s *Store) happen(c change) {
+	s.apply(s.view, c)
+	if s.list != nil {
+		s.list.changes = append(s.list.changes, c)
 	}
 }
 
-// ReplaceRecords takes in all records that there are, and forgets all others.
-func (s *Store) ReplaceRecords(records []*v1alpha1.TokenRecord) {
-	defer s.change()()
-	clear(s.closed)
-	clear(s.contested)
-	s.waiting = 0
-	fresh := newTable(len(records))
-	for _, rec := range records {
-		s.put(fresh, rec)
+func (s *Store) apply(v *view, c change) {
+	if !c.deleted {
+		s.put(v, s.try(c.record))
+		return
 	}
-	before := s.index.Load()
-	for t := range before.all() {
-		if now := fresh.get(t.Key()); now != nil {
-			now.Succeed(t)
-		}
+	name := nameOf(c.record)
+	if v.closed[name].why == RefusalAmbiguous {
+		s.relist() // the other one may open without it
 	}
-	s.index.Store(fresh)
-	s.complete.Store(true)
-	for t := range before.all() {
-		s.release(t.Owner())
+	v.forget(name)
+	if id, err := token.ParseID(c.record.Name); err == nil {
+		s.drop(v, id, c.record.Namespace)
 	}
 }
 
@@ -201,8 +214,14 @@ func (s *Store) ReplaceRecords(records []*v1alpha1.TokenRecord) {
 // key is gone.
 func (s *Store) KeysChanged() {
 	defer s.change()()
-	index := s.index.Load()
-	for t := range index.all() {
+	if s.list != nil {
+		s.list.keysChanged = true
+	}
+	s.turnKeys(s.view)
+}
+
+func (s *Store) turnKeys(v *view) {
+	for t := range v.tokens.all() {
 		key, ok := s.options.Opener.Keys.Key(t.KeyID())
 		switch {
 		case ok && t.SealedWith(key):
@@ -212,17 +231,17 @@ func (s *Store) KeysChanged() {
 		default:
 			s.options.Relist() // it is to be told of
 		}
-		s.drop(index, t.Key(), t.Namespace())
+		s.drop(v, t.Key(), t.Namespace())
 	}
-	for _, rec := range s.openable() {
-		s.put(index, rec)
+	for _, rec := range s.openable(v) {
+		s.put(v, s.try(rec))
 	}
 }
 
 // openable are the records that did not open, and may with the keys that there
 // are now. For those that were not kept it has all read anew.
-func (s *Store) openable() (records []*v1alpha1.TokenRecord) {
-	for _, closed := range s.closed {
+func (s *Store) openable(v *view) (records []*v1alpha1.TokenRecord) {
+	for _, closed := range v.closed {
 		if closed.why != RefusalKeyUnknown && closed.why != RefusalSealBroken {
 			continue
 		}
@@ -240,6 +259,7 @@ func (s *Store) openable() (records []*v1alpha1.TokenRecord) {
 
 // relist has the records read anew because some may be missing.
 func (s *Store) relist() {
+	s.missing = true
 	s.complete.Store(false)
 	s.options.Relist()
 }
@@ -251,40 +271,52 @@ func (s *Store) change() (end func()) {
 	return s.mu.Unlock
 }
 
-// put opens a record into a table. One that does not open takes the place of
-// what it was before, too.
-func (s *Store) put(index *table, rec *v1alpha1.TokenRecord) {
-	name := nameOf(rec)
-	s.forget(name)
-	closed := closedRecord{keyID: unique.Make(rec.Spec.KeyID)}
-	// Before it is opened: of keys that change meanwhile, KeysChanged is still to come.
-	if key, ok := s.options.Opener.Keys.Key(rec.Spec.KeyID); ok {
-		closed.key = unique.Make(key)
-	}
-	opened, err := s.open(rec)
-	if err == nil {
-		err = s.contest(index, opened)
-	}
-	if err == nil {
-		s.insert(index, opened)
-		return
-	}
-	if id, malformed := token.ParseID(rec.Name); malformed == nil {
-		s.drop(index, id, rec.Namespace)
-		if !errors.Is(err, errAmbiguous) {
-			s.concede(id)
-		}
-	}
-	s.close(name, closed, rec, err)
+// tried is a record with what came of opening its seal.
+type tried struct {
+	record *v1alpha1.TokenRecord
+	key    unique.Handle[record.Key] // that of its ID; the zero handle: none
+	sealed record.Sealed
+	err    error
 }
 
-func (s *Store) open(rec *v1alpha1.TokenRecord) (*verify.Token, error) {
-	sealed, err := s.options.Opener.Open(rec)
-	if err != nil {
-		return nil, err
+// try opens a seal. It needs no lock.
+func (s *Store) try(rec *v1alpha1.TokenRecord) tried {
+	t := tried{record: rec}
+	// Before it is opened: of keys that change meanwhile, KeysChanged is still to come.
+	if key, ok := s.options.Opener.Keys.Key(rec.Spec.KeyID); ok {
+		t.key = unique.Make(key)
 	}
-	owner := s.owner(ownerKey{rec.Namespace, rec.Spec.AccessTokenUID}, rec.Spec.AccessTokenName)
-	opened, err := verify.NewToken(rec, sealed, owner)
+	t.sealed, t.err = s.options.Opener.Open(rec)
+	return t
+}
+
+// put takes a record into a view. One that does not open takes the place of what
+// it was before, too.
+func (s *Store) put(v *view, t tried) {
+	v.forget(nameOf(t.record))
+	opened, err := s.open(t)
+	if err == nil {
+		err = s.contest(v, opened)
+	}
+	if err == nil {
+		s.insert(v, opened)
+		return
+	}
+	if id, malformed := token.ParseID(t.record.Name); malformed == nil {
+		s.drop(v, id, t.record.Namespace)
+		if !errors.Is(err, errAmbiguous) {
+			s.concede(v, id)
+		}
+	}
+	s.close(v, t, err)
+}
+
+func (s *Store) open(t tried) (*verify.Token, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	owner := s.owner(ownerKey{t.record.Namespace, t.record.Spec.AccessTokenUID}, t.record.Spec.AccessTokenName)
+	opened, err := verify.NewToken(t.record, t.sealed, owner)
 	if err != nil {
 		s.tidy(keyOf(owner))
 		return nil, err
@@ -294,15 +326,15 @@ func (s *Store) open(rec *v1alpha1.TokenRecord) (*verify.Token, error) {
 
 // contest makes sure that an ID is one token's. Where two records that open have
 // the same, in different namespaces, neither is good.
-func (s *Store) contest(index *table, opened *verify.Token) error {
+func (s *Store) contest(v *view, opened *verify.Token) error {
 	id := opened.Key()
-	other := index.get(id)
+	other := v.tokens.get(id)
 	if other != nil && other.Namespace() != opened.Namespace() {
-		s.contested[id] = true
-		s.drop(index, id, other.Namespace())
-		s.closed[types.NamespacedName{Namespace: other.Namespace(), Name: other.ID()}] = closedRecord{why: RefusalAmbiguous}
+		v.contested[id] = true
+		s.drop(v, id, other.Namespace())
+		v.closed[types.NamespacedName{Namespace: other.Namespace(), Name: other.ID()}] = closedRecord{why: RefusalAmbiguous}
 	}
-	if s.contested[id] {
+	if v.contested[id] {
 		s.tidy(keyOf(opened.Owner()))
 		return errAmbiguous
 	}
@@ -311,68 +343,70 @@ func (s *Store) contest(index *table, opened *verify.Token) error {
 
 // concede ends the contest for an ID, if there was one: a record of it no longer
 // opens, and the other one may open now.
-func (s *Store) concede(id token.ID) {
-	if s.contested[id] {
-		delete(s.contested, id)
+func (s *Store) concede(v *view, id token.ID) {
+	if v.contested[id] {
+		delete(v.contested, id)
 		s.relist()
 	}
 }
 
-// insert puts a token into a table, in the place of what it was before.
-func (s *Store) insert(index *table, opened *verify.Token) {
+// insert puts a token into a view, in the place of what it was before.
+func (s *Store) insert(v *view, opened *verify.Token) {
 	s.hold(opened.Owner())
-	s.noteRevoked(opened)
-	before := index.get(opened.Key())
-	if before != nil {
-		opened.Succeed(before)
+	if now := s.tokens.get(opened.Key()); now != nil {
+		opened.Succeed(now)
 	}
-	index.put(opened)
+	if at, ended := s.newlyRevoked(opened); ended && v == s.view {
+		s.options.Ended(at)
+	} else if ended {
+		s.list.revoked = append(s.list.revoked, opened)
+	}
+	before := v.tokens.get(opened.Key())
+	v.tokens.put(opened)
 	if before != nil {
 		s.release(before.Owner())
 	}
 }
 
-// noteRevoked tells of a token that was not revoked when it was last seen. What
-// was revoked before this program started is passed over.
-func (s *Store) noteRevoked(opened *verify.Token) {
-	before := s.index.Load().get(opened.Key())
+// newlyRevoked says when a token was revoked that is looked up as one which is
+// not. What was revoked before this program started is passed over.
+func (s *Store) newlyRevoked(opened *verify.Token) (at time.Time, ok bool) {
+	before := s.tokens.get(opened.Key())
 	if before == nil {
-		return
+		return time.Time{}, false
 	}
 	if _, known := before.RevokedAt(); known {
-		return
+		return time.Time{}, false
 	}
-	if at, revoked := opened.RevokedAt(); revoked {
-		s.options.Ended(at)
-	}
+	return opened.RevokedAt()
 }
 
-// drop takes a token out of a table, if it is in this namespace: a record of the
+// drop takes a token out of a view, if it is in this namespace: a record of the
 // same name elsewhere has nothing to do with it.
-func (s *Store) drop(index *table, id token.ID, namespace string) {
-	if t := index.get(id); t != nil && t.Namespace() == namespace {
-		index.remove(id)
+func (s *Store) drop(v *view, id token.ID, namespace string) {
+	if t := v.tokens.get(id); t != nil && t.Namespace() == namespace {
+		v.tokens.remove(id)
 		s.release(t.Owner())
 	}
 }
 
 // close notes that a record does not open.
-func (s *Store) close(name types.NamespacedName, closed closedRecord, rec *v1alpha1.TokenRecord, err error) {
-	closed.why = refusalOf(err)
-	if closed.why == RefusalKeyUnknown && s.waiting < mostWaiting {
-		closed.record = rec
-		s.waiting++
+func (s *Store) close(v *view, t tried, err error) {
+	closed := closedRecord{why: refusalOf(err), keyID: unique.Make(t.record.Spec.KeyID), key: t.key}
+	if closed.why == RefusalKeyUnknown && v.waiting < mostWaiting {
+		closed.record = t.record
+		v.waiting++
 	}
-	s.closed[name] = closed
-	s.options.Refused(rec, closed.why, err)
+	v.closed[nameOf(t.record)] = closed
+	s.options.Refused(t.record, closed.why, err)
 }
 
 // forget drops what was noted of a record that does not open.
-func (s *Store) forget(name types.NamespacedName) {
-	if s.closed[name].record != nil {
-		s.waiting--
+func (v *view) forget(name types.NamespacedName) {
+	if v.closed[name].record != nil {
+		v.waiting--
 	}
-	delete(s.closed, name)
+	delete(v.closed, name)
 }
 
 func nameOf(rec *v1alpha1.TokenRecord) types.NamespacedName {
