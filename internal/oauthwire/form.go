@@ -27,6 +27,20 @@ func (f Form) Get(parameter string) (value string, ok bool) {
 	return value, value != ""
 }
 
+// whiteSpace is that of ASCII. No token has any of it.
+const whiteSpace = " \t\r\n\v\f"
+
+// Token returns the parameter token, without white space around it: files and
+// pasted lines end in a newline, and a token that is not recognized for it would
+// seem to be revoked (RFC 7009 section 2.2). The Problem says that it is missing.
+func (f Form) Token() (string, *Problem) {
+	value := strings.Trim(f.values.Get(ParameterToken), whiteSpace)
+	if value == "" {
+		return "", Invalid("the parameter " + ParameterToken + " is missing")
+	}
+	return value, nil
+}
+
 // ReadForm reads the form of a request, of at most as many bytes: by POST only,
 // from the body only, in one encoding, with no parameter twice. The Problem never
 // quotes what was sent.

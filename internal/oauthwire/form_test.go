@@ -36,6 +36,30 @@ func TestParametersComeFromTheBody(t *testing.T) {
 	}
 }
 
+func TestWhiteSpaceAroundATokenIsNoPartOfIt(t *testing.T) {
+	for sent, want := range map[string]string{
+		"kat_a": "kat_a", "kat_a%0A": "kat_a", "kat_a%0D%0A": "kat_a", "+%09kat_a+": "kat_a", "kat_a%0A%0A": "kat_a",
+		"kat_a+b": "kat_a b", "kat_a%C2%A0": "kat_a\u00a0",
+	} {
+		form, problem := ReadForm(httptest.NewRecorder(), post(t, "token="+sent), DefaultMostBody)
+		if problem != nil {
+			t.Fatal(problem.Description)
+		}
+		if got, problem := form.Token(); problem != nil || got != want {
+			t.Errorf("%s: token = %q, %v, want %q", sent, got, problem, want)
+		}
+	}
+	for _, sent := range []string{"", "token=", "token=%0A", "token=+%09%0D%0A", "Token=kat_a"} {
+		form, problem := ReadForm(httptest.NewRecorder(), post(t, sent), DefaultMostBody)
+		if problem != nil {
+			t.Fatal(problem.Description)
+		}
+		if got, problem := form.Token(); problem == nil || problem.Status != http.StatusBadRequest || problem.Code != CodeInvalidRequest {
+			t.Errorf("%q: token = %q, %v, want invalid_request", sent, got, problem)
+		}
+	}
+}
+
 // secret must not come back in an answer.
 const secret = "topsecret"
 

@@ -93,9 +93,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) (any, *oauthwire
 // read takes the parameters. The hint of the type would only speed up a search
 // that is not needed.
 func read(form oauthwire.Form) (question, *oauthwire.Problem) {
-	presented, ok := form.Get(oauthwire.ParameterToken)
-	if !ok {
-		return question{}, oauthwire.Invalid("the parameter " + oauthwire.ParameterToken + " is missing")
+	presented, problem := form.Token()
+	if problem != nil {
+		return question{}, problem
 	}
 	asked := question{token: presented}
 	if text, ok := form.Get(oauthwire.ParameterClientIP); ok {

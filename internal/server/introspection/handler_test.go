@@ -190,6 +190,21 @@ func TestWhateverIsWrongWithATokenTheAnswerIsTheSame(t *testing.T) {
 	}
 }
 
+func TestATokenOutOfAFileIsFoundInSpiteOfItsNewline(t *testing.T) {
+	w := newWorld(t)
+	for _, around := range [][2]string{{"", "\n"}, {"", "\r\n"}, {" \t", " "}} {
+		got := w.introspect(t, w.texts["caller"], around[0]+w.texts["full"]+around[1])
+		if got.Code != http.StatusOK || !strings.HasPrefix(got.Body.String(), `{"active":true,`) {
+			t.Errorf("%q around it: %s", around, dump(got))
+		}
+	}
+	for _, none := range []string{"\n", " \r\n"} {
+		if got := w.introspect(t, w.texts["caller"], none); got.Code != http.StatusBadRequest {
+			t.Errorf("%q: %s", none, dump(got))
+		}
+	}
+}
+
 func TestAQuestionIsAskedOnceAndIsAUse(t *testing.T) {
 	w := newWorld(t)
 	for name, audiences := range map[string]int{"full": 1, "elsewhere": 0, "expired": 0, "unknown": 0} {

@@ -109,9 +109,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) *oauthwire.Probl
 	if problem != nil {
 		return problem
 	}
-	presented, ok := form.Get(oauthwire.ParameterToken)
-	if !ok {
-		return oauthwire.Invalid("the parameter " + oauthwire.ParameterToken + " is missing")
+	presented, problem := form.Token()
+	if problem != nil {
+		return problem
 	}
 	verdict, err := h.find(r.Context(), presented)
 	if err != nil {

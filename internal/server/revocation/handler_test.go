@@ -232,6 +232,17 @@ func TestTheHolderRevokesATokenWhateverItIsFor(t *testing.T) {
 	}
 }
 
+// TestATokenOutOfAFileIsRevoked shows it with the newline that files end in, which
+// would otherwise be success for nothing.
+func TestATokenOutOfAFileIsRevoked(t *testing.T) {
+	w := newWorld(t)
+	for name, around := range map[string][2]string{"newline": {"", "\n"}, "carriage-return": {"", "\r\n"}, "blanks": {"\t ", "  "}} {
+		text, rec := w.issue(name)
+		w.succeeds(w.revoke(around[0] + text + around[1]))
+		w.ended(rec, v1alpha1.EndReasonRevokedByHolder)
+	}
+}
+
 // TestSuccessIsThereOnceThisVerifierRefuses has the watch bring the end a little
 // later.
 func TestSuccessIsThereOnceThisVerifierRefuses(t *testing.T) {
