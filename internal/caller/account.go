@@ -73,7 +73,7 @@ func (a *accounts) authenticate(ctx context.Context, presented string, scheme cr
 		return nil, oauthwire.Unavailable(descriptionUnchecked)
 	}
 	if !authenticated {
-		return nil, unauthenticated(scheme, descriptionBad)
+		return nil, unauthenticated(scheme, notGood(a.audience))
 	}
 	known := account{accounts: a, digest: digest, user: user}
 	switch allowed, err := known.has(ctx, rightToAsk); {

@@ -57,6 +57,8 @@ func TestAJWTThatIsNotForTheVerifierIsRefused(t *testing.T) {
 		_, problem := w.present(bearer(credential))
 		if problem == nil || problem.Status != http.StatusUnauthorized || problem.Header.Get("WWW-Authenticate") != `Bearer realm="accesstoken", error="invalid_token"` {
 			t.Errorf("a JWT %s: %+v, want 401", name, problem)
+		} else if !strings.HasSuffix(problem.Description, "for the audience "+caller.DefaultAudience) {
+			t.Errorf("a JWT %s: %q does not say for which audience it has to be", name, problem.Description)
 		}
 	}
 }

@@ -151,7 +151,7 @@ func (c *Callers) Authenticate(r *http.Request) (*Caller, *oauthwire.Problem) {
 		return c.holder(r, presented, scheme)
 	}
 	if !looksLikeJWT(presented) {
-		return nil, unauthenticated(scheme, descriptionBad)
+		return nil, unauthenticated(scheme, notGood(c.options.Audience))
 	}
 	return c.accounts.authenticate(r.Context(), presented, scheme)
 }
@@ -190,7 +190,7 @@ func (c *Callers) holder(r *http.Request, presented string, scheme credential.Sc
 	case verdict.Reason == verify.ReasonAudienceMismatch:
 		return nil, unauthenticated(scheme, "the token is not meant for the audience "+c.options.Audience)
 	case !verdict.Active():
-		return nil, unauthenticated(scheme, descriptionBad)
+		return nil, unauthenticated(scheme, notGood(c.options.Audience))
 	}
 	held := verdict.Token.Audiences()
 	return &Caller{Name: verdict.Token.Subject(), mayAskFor: func(_ context.Context, audience string) (bool, error) {

@@ -14,7 +14,6 @@ const (
 	challengeBearer = string(credential.Bearer) + realm
 	challengeBasic  = string(credential.Basic) + realm
 
-	descriptionBad       = "the credential is not good here: send a token of a service account or of an AccessToken, for the audience of the verifier"
 	descriptionUnchecked = "could not check who asks: try again"
 )
 
@@ -31,6 +30,12 @@ func unreadable(err error, scheme credential.Scheme) *oauthwire.Problem {
 		return oauthwire.Invalid("there is more than one credential: send one Authorization header, without a comma")
 	}
 	return unauthenticated(scheme, "the Authorization header is malformed")
+}
+
+// notGood describes a credential that did not prove itself. What is wrong with it
+// is not told; the audience is what is wrong most often.
+func notGood(audience string) string {
+	return "the credential is not good here: send a token of a service account or of an AccessToken, for the audience " + audience
 }
 
 // unauthenticated is the answer to a credential that is not good.
