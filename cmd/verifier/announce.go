@@ -19,7 +19,8 @@ import (
 const recorderName = "accesstoken-verifier"
 
 // A cluster that was restored from a backup has nothing but records that verify
-// nothing. The metric counts all of them; these bounds hold for telling of each.
+// nothing, and a program may try one token after the other. Metrics count all of
+// it; these bounds hold for telling of each, for either kind by itself.
 const (
 	tellPerSecond = 1
 	tellBurst     = 50
@@ -27,19 +28,23 @@ const (
 
 // announcements tell owners and operators what a request could not.
 type announcements struct {
-	recorder events.EventRecorder
-	log      logr.Logger
-	budget   *rate.Limiter
+	recorder  events.EventRecorder
+	log       logr.Logger
+	records   *rate.Limiter
+	audiences *rate.Limiter
 }
 
 func announcer(recorder events.EventRecorder, log logr.Logger) announcements {
-	return announcements{recorder: recorder, log: log.WithName("records"), budget: rate.NewLimiter(tellPerSecond, tellBurst)}
+	return announcements{
+		recorder: recorder, log: log.WithName("records"),
+		records: rate.NewLimiter(tellPerSecond, tellBurst), audiences: rate.NewLimiter(tellPerSecond, tellBurst),
+	}
 }
 
 // refused tells of a record that verifies nothing. One whose key has not been
 // seen yet is told of by the manager, if it stays so.
 func (a announcements) refused(rec *v1alpha1.TokenRecord, why store.Refusal, err error) {
-	if !a.budget.Allow() {
+	if !a.records.Allow() {
 		return
 	}
 	a.log.Info("a record verifies nothing", "namespace", rec.Namespace, "tokenID", rec.Name, "reason", string(why), "why", err.Error())
@@ -50,10 +55,11 @@ func (a announcements) refused(rec *v1alpha1.TokenRecord, why store.Refusal, err
 }
 
 // audienceRefused tells the owner of a good token why it was refused: the first
-// thing that a newcomer tries is kubectl with a token that is not meant for it.
-func (a announcements) audienceRefused(t *verify.Token, wanted []string) {
-	if !a.budget.Allow() {
-		return
+// thing that a newcomer tries is kubectl with a token that is not meant for it. It
+// reports whether the owner is told.
+func (a announcements) audienceRefused(t *verify.Token, wanted []string) (told bool) {
+	if !a.audiences.Allow() {
+		return false
 	}
 	owner := &v1alpha1.AccessToken{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "AccessToken"},
@@ -62,4 +68,5 @@ func (a announcements) audienceRefused(t *verify.Token, wanted []string) {
 	a.recorder.Eventf(owner, nil, corev1.EventTypeWarning, string(verify.ReasonAudienceMismatch), "Verify",
 		"token %s was refused by an acceptor that takes tokens for %s only: create an AccessToken whose spec.audiences name it",
 		t.ID(), strings.Join(wanted, ", "))
+	return true
 }

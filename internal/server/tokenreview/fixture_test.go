@@ -38,6 +38,7 @@ type world struct {
 	asked   []verify.Request
 	down    error // what the verifier answers instead
 	refused []refusal
+	mute    bool // nobody can be told of refusals
 }
 
 type refusal struct {
@@ -62,8 +63,9 @@ func newWorld(tb testing.TB, options Options) *world {
 		options.Kubernetes.Audiences = []string{apiAudience}
 	}
 	if options.AudienceRefused == nil {
-		options.AudienceRefused = func(t *verify.Token, wanted []string) {
+		options.AudienceRefused = func(t *verify.Token, wanted []string) bool {
 			w.refused = append(w.refused, refusal{t.Name(), strings.Join(wanted, ",")})
+			return !w.mute
 		}
 	}
 	w.handler = New(verify.Func(func(ctx context.Context, request verify.Request) (verify.Verdict, error) {

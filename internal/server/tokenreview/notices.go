@@ -21,30 +21,28 @@ const (
 
 // notices tells once an hour about each token.
 type notices struct {
-	report func(*verify.Token, []string)
+	report func(*verify.Token, []string) (told bool)
 
 	mu   sync.Mutex
 	told *cache.LRUExpireCache // by token.ID
 }
 
-func newNotices(report func(*verify.Token, []string), clock clock.PassiveClock) *notices {
+func newNotices(report func(*verify.Token, []string) bool, clock clock.PassiveClock) *notices {
 	return &notices{report: report, told: cache.NewLRUExpireCacheWithClock(mostNoticed, clock)}
 }
 
 func (n *notices) tell(t *verify.Token, wanted []string) {
-	if n.report != nil && n.first(t.Key()) {
-		n.report(t, wanted)
+	if n.report != nil {
+		n.once(t.Key(), func() bool { return n.report(t, wanted) })
 	}
 }
 
-// first says that this token was not told about within the hour, and that to one
-// caller only.
-func (n *notices) first(id token.ID) bool {
+// once tells about a token that was not told about within the hour. One that
+// could not be told of is tried again the next time.
+func (n *notices) once(id token.ID, tell func() (told bool)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, told := n.told.Get(id); told {
-		return false
+	if _, told := n.told.Get(id); !told && tell() {
+		n.told.Add(id, struct{}{}, noticeInterval)
 	}
-	n.told.Add(id, struct{}{}, noticeInterval)
-	return true
 }

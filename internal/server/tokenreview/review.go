@@ -43,8 +43,9 @@ type Options struct {
 
 	// AudienceRefused is told of a good token that was refused because it is meant
 	// for others than those wanted, by the names that tokens are declared with;
-	// once an hour for each token. It must not block. Nil is silent.
-	AudienceRefused func(t *verify.Token, wanted []string)
+	// once an hour for each token, and again at its next refusal when it returns
+	// false: that nobody was told. It must not block. Nil is silent.
+	AudienceRefused func(t *verify.Token, wanted []string) (told bool)
 
 	// Clock tells the time. Nil means the real clock.
 	Clock clock.PassiveClock

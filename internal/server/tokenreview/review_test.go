@@ -198,6 +198,20 @@ func TestTheOwnerIsToldOfAWrongAudienceOnceAnHour(t *testing.T) {
 	}
 }
 
+func TestAnOwnerWhoCouldNotBeToldIsToldAtTheNextRefusal(t *testing.T) {
+	w := newWorld(t, enforced())
+	billing := w.issue(t, "billing", audiences("billing-api"))
+	w.mute = true
+	w.ask(t, billing, apiAudience)
+	w.mute = false
+	for range 3 {
+		w.ask(t, billing, apiAudience)
+	}
+	if len(w.refused) != 2 {
+		t.Errorf("tried to tell %d times, want once in vain and once more", len(w.refused))
+	}
+}
+
 func TestNobodyIsToldOfOtherRefusals(t *testing.T) {
 	w := newWorld(t, Options{}) // scopes are not enforced
 	scoped := w.issue(t, "scoped", audiences("kubernetes"), scopes("read:pods"))
@@ -216,7 +230,7 @@ func TestNobodyIsToldOfOtherRefusals(t *testing.T) {
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	n := newNotices(nil, newWorld(t, Options{}).clock)
 	for i := range 2 * mostNoticed {
-		n.first(token.ID{byte(i), byte(i >> 8)})
+		n.once(token.ID{byte(i), byte(i >> 8)}, func() bool { return true })
 	}
 	if got := n.told.Keys(); len(got) > mostNoticed {
 		t.Errorf("%d tokens are remembered, want at most %d", len(got), mostNoticed)

@@ -97,10 +97,11 @@ func newVerifier(ctx context.Context, listener net.Listener) *verifier {
 	return v
 }
 
-func (v *verifier) audienceRefused(t *verify.Token, wanted []string) {
+func (v *verifier) audienceRefused(t *verify.Token, wanted []string) (told bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.refused[t.Name()] = append(v.refused[t.Name()], strings.Join(wanted, ","))
+	return true
 }
 
 func (v *verifier) refusedFor(name string) []string {

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+
+	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
+)
+
+func TestAFloodOfOneKindOfNewsHidesNoneOfTheOther(t *testing.T) {
+	now := clock.RealClock{}
+	_, rec := sealed.Token(t, "ci", "deploy", "uid", now.Now())
+	_, index := sealed.Decider(now, rec)
+	id, err := token.ParseID(rec.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := index.Lookup(id)
+	const flood = tellBurst + 10
+
+	for name, tell := range map[string]struct{ flood, other func(announcements) }{
+		"records": {
+			func(a announcements) { a.refused(rec, store.RefusalSealBroken, errors.New("broken")) },
+			func(a announcements) { a.audienceRefused(found, []string{"kubernetes"}) },
+		},
+		"audiences": {
+			func(a announcements) { a.audienceRefused(found, []string{"kubernetes"}) },
+			func(a announcements) { a.refused(rec, store.RefusalSealBroken, errors.New("broken")) },
+		},
+	} {
+		recorder := events.NewFakeRecorder(2 * flood)
+		a := announcer(recorder, logr.Discard())
+		for range flood {
+			tell.flood(a)
+		}
+		flooded := len(recorder.Events)
+		if flooded < tellBurst || flooded == flood {
+			t.Errorf("%s: told of %d of %d, want %d and few more", name, flooded, flood, tellBurst)
+		}
+		if tell.other(a); len(recorder.Events) != flooded+1 {
+			t.Errorf("%s: a flood hides the other kind", name)
+		}
+	}
+}
+
+func TestAnOwnerCountsAsToldOnlyWhenTheEventGoesOut(t *testing.T) {
+	now := clock.RealClock{}
+	_, rec := sealed.Token(t, "ci", "deploy", "uid", now.Now())
+	_, index := sealed.Decider(now, rec)
+	id, err := token.ParseID(rec.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorder := events.NewFakeRecorder(2 * tellBurst)
+	a := announcer(recorder, logr.Discard())
+	told := 0
+	for range 2 * tellBurst {
+		if a.audienceRefused(index.Lookup(id), []string{"kubernetes"}) {
+			told++
+		}
+	}
+	if told != len(recorder.Events) || told == 2*tellBurst {
+		t.Errorf("told %d times, and %d events went out", told, len(recorder.Events))
+	}
+}
