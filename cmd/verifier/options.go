@@ -77,9 +77,6 @@ func (o options) validate() error {
 	if o.certFile == "" || o.keyFile == "" {
 		problem("--tls-cert-file, --tls-private-key-file: tokens are taken over TLS only, name a certificate and its key")
 	}
-	if o.webhookAddress != program.None && o.clientCAFile == "" {
-		problem("--client-ca-file: the webhooks are for kube-apiserver only, name the authority of its client certificate, or set --webhook-bind-address=0")
-	}
 	if o.maxStaleness < leastStaleness {
 		problem("--max-staleness: %s is less than %s, within which the API server may be silent while all is well", o.maxStaleness, leastStaleness)
 	}
@@ -87,9 +84,26 @@ func (o options) validate() error {
 		problem("--use-writes-per-second: %g is not more than 0", o.writesPerSecond)
 	}
 	for _, file := range []struct{ flag, path string }{
-		{"--tls-cert-file", o.certFile}, {"--tls-private-key-file", o.keyFile}, {"--client-ca-file", o.clientCAFile},
+		{"--tls-cert-file", o.certFile}, {"--tls-private-key-file", o.keyFile},
 	} {
 		problems = append(problems, program.CheckFile(file.flag, file.path)...)
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, o.checkClientCA()...)...)
+}
+
+// checkClientCA says what is wrong with the authority of webhook clients. One that
+// nobody asks for may be missing: config/verifier names it in any case.
+func (o options) checkClientCA() []error {
+	if o.webhookAddress == program.None {
+		return nil
+	}
+	const unless = "or set --webhook-bind-address=0 where kube-apiserver is not to ask"
+	if o.clientCAFile == "" {
+		return []error{errors.New("--client-ca-file: the webhooks are for kube-apiserver only, name the authority of its client certificate, " + unless)}
+	}
+	problems := program.CheckFile("--client-ca-file", o.clientCAFile)
+	for i, problem := range problems {
+		problems[i] = fmt.Errorf("%w: put the authority of kube-apiserver's client certificate there, %s", problem, unless)
+	}
+	return problems
 }

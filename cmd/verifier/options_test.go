@@ -93,7 +93,7 @@ func TestEachMistakeIsNamed(t *testing.T) {
 		"a certificate that isn't": {[]string{"--tls-cert-file=/does/not/exist"}, "--tls-cert-file: stat /does/not/exist"},
 		"a key that isn't":         {[]string{"--tls-private-key-file=/does/not/exist"}, "--tls-private-key-file: stat /does/not/exist"},
 		"no client authority":      {[]string{"--client-ca-file="}, "--client-ca-file: the webhooks are for kube-apiserver only"},
-		"an authority that isn't":  {[]string{"--client-ca-file=/does/not/exist"}, "--client-ca-file: stat /does/not/exist"},
+		"an authority that isn't":  {[]string{"--client-ca-file=/does/not/exist"}, "--client-ca-file: stat /does/not/exist: no such file or directory: put the authority of kube-apiserver's client certificate there, or set --webhook-bind-address=0"},
 		"a client without a name":  {[]string{"--client-name= "}, "client-name: it is empty"},
 		"too little staleness":     {[]string{"--max-staleness=1m59s"}, "--max-staleness: 1m59s is less than 2m0s"},
 		"no writes":                {[]string{"--use-writes-per-second=0"}, "--use-writes-per-second: 0 is not more than 0"},
@@ -112,6 +112,12 @@ func TestEachMistakeIsNamed(t *testing.T) {
 		if _, err := parse(t, test.arguments...); err == nil || !bytes.Contains([]byte(err.Error()), []byte(test.want)) {
 			t.Errorf("%s: %v, want %s", name, err, test.want)
 		}
+	}
+}
+
+func TestAnAuthorityThatNobodyAsksForMayBeMissing(t *testing.T) {
+	if _, err := parse(t, "--webhook-bind-address=0", "--client-ca-file=/does/not/exist"); err != nil {
+		t.Errorf("with the webhooks off: %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -60,6 +61,19 @@ func overlay(content string) string {
 	content = strings.ReplaceAll(content, "CONFIG", config)
 	Expect(os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(content), 0o600)).To(Succeed())
 	return folder
+}
+
+var kustomizations = regexp.MustCompile("(?s)```yaml\n(# config/mine/kustomization.yaml.*?)```")
+
+// overlaysIn are folders with the kustomizations that a document shows.
+func overlaysIn(page string) (folders []string) {
+	GinkgoHelper()
+	content, err := os.ReadFile(configFolder("../docs/" + page))
+	Expect(err).NotTo(HaveOccurred())
+	for _, found := range kustomizations.FindAllStringSubmatch(string(content), -1) {
+		folders = append(folders, overlay(strings.ReplaceAll(found[1], "../", "CONFIG/")))
+	}
+	return folders
 }
 
 func kinds(objects []*unstructured.Unstructured) []string {
@@ -144,6 +158,18 @@ var _ = Describe("config", func() {
 		Expect(err).NotTo(HaveOccurred())
 		_, err = testenv.ControlPlane(GinkgoT()).Kubectl(ctx, "apply", "-k", manifest, "--server-side")
 		Expect(err).NotTo(HaveOccurred())
+	})
+
+	It("verifier is taken whole by the API server, and so is what the documents lay over it", func(ctx SpecContext) {
+		folders := []string{configFolder("verifier")}
+		for _, page := range []string{"verifier.md", "audit.md"} {
+			folders = append(folders, overlaysIn(page)...)
+		}
+		Expect(folders).To(HaveLen(3))
+		for _, folder := range folders {
+			_, err := testenv.ControlPlane(GinkgoT()).Kubectl(ctx, "apply", "-k", folder, "--server-side", "--force-conflicts", "--dry-run=server")
+			Expect(err).NotTo(HaveOccurred())
+		}
 	})
 
 	It("default runs the manager with no more than it needs", func(ctx SpecContext) {
