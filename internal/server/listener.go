@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -60,8 +59,7 @@ func ListenHTTPS(ctx context.Context, name, address string, config *tls.Config, 
 			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
-			// Handshakes that fail are of clients that have no business here.
-			ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(log), slog.LevelDebug),
+			ErrorLog:          newErrorLog(log),
 		},
 	}, nil
 }
