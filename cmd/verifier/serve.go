@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 
+	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/caller"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/gateway"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/program"
@@ -54,12 +55,23 @@ func (v *verifier) serveWebhooks(ctx context.Context) error {
 		DefaultAudience: v.configuration.DefaultAudience, Kubernetes: v.configuration.Kubernetes,
 		AudienceRefused: v.announce.audienceRefused,
 	}))
-	mux.Handle(accessreview.Path, accessreview.New(accessreview.Options{ScopeMappings: v.configuration.Kubernetes.ScopeMappings}))
+	mux.Handle(accessreview.Path, accessreview.New(accessreview.Options{
+		ScopeMappings: v.configuration.Kubernetes.ScopeMappings, Denied: v.denied,
+	}))
 	listener, err := server.ListenHTTPS(ctx, "webhooks", v.webhookAddress, ca.TLS(v.served, "h2", "http/1.1"), mux, v.log)
 	if err != nil {
 		return err
 	}
 	return v.add(listener)
+}
+
+// denied counts a request that kube-apiserver denies for the scopes of a token,
+// and writes it down where it is known which token that is.
+func (v *verifier) denied(d accessreview.Denial) {
+	v.answers.Count(verify.ProtocolAccessReview, verify.Verdict{Reason: verify.ReasonScopeMissing}, nil)
+	if d.TokenID != "" {
+		v.audit.Denied(audit.Token{ID: d.TokenID, Namespace: d.Namespace, Name: d.Name, Subject: d.User, Scopes: d.Scopes}, d.Verb, d.Path)
+	}
 }
 
 // serveHTTPS serves gateways and services.

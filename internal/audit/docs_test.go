@@ -36,6 +36,9 @@ func TestTheDocumentShowsEachEventAsItIsWritten(t *testing.T) {
 		written[action]()
 		l.clock.SetTime(l.clock.Now().Add(time.Nanosecond))
 	}
+	asToldByAPIServer := about
+	asToldByAPIServer.Creator = ""
+	l.Denied(asToldByAPIServer, "delete", "/apis/apps/v1/namespaces/shop/deployments/web")
 	l.lines()
 	content, err := os.ReadFile(l.path)
 	if err != nil {
@@ -45,7 +48,7 @@ func TestTheDocumentShowsEachEventAsItIsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	actions := audit.Actions()
+	actions := append(audit.Actions(), audit.TokenRefused)
 	for line := range strings.Lines(string(content)) {
 		action := actions[0]
 		actions = actions[1:]

@@ -66,6 +66,7 @@ type event struct {
 	protocol                      verify.Protocol
 	clientIP                      netip.Addr
 	userAgent, host, path, method string
+	verb                          string // of the Kubernetes API
 	leftOut                       uint64
 }
 
@@ -124,6 +125,7 @@ func (e *event) write(ctx context.Context, handler slog.Handler) error {
 	text("url.domain", e.host, mostHost)
 	text("url.path", withoutQuery(e.path), mostPath)
 	text("http.request.method", e.method, mostMethod)
+	text("accesstoken.verb", e.verb, mostMethod)
 	text("accesstoken.protocol", string(e.protocol), mostName)
 	text("accesstoken.id", token.ID, mostName)
 	text("accesstoken.replaced_id", e.replaced, mostName)

@@ -59,6 +59,8 @@ type Log struct {
 	handler slog.Handler
 	tell    *rate.Limiter
 
+	guesses, refusals budget
+
 	queue  chan event
 	mu     sync.RWMutex // held to write by Close only
 	closed bool
@@ -79,6 +81,7 @@ func Open(options Options) (*Log, error) {
 		options: options, file: file, handler: newHandler(file), tell: rate.NewLimiter(rate.Every(time.Minute), 1),
 		queue: make(chan event, mostQueued), done: make(chan struct{}),
 	}
+	l.guesses.rate, l.refusals.rate = rate.NewLimiter(guessesPerSecond, guessesAtOnce), rate.NewLimiter(refusalsPerSecond, refusalsAtOnce)
 	go l.run() // until Close: what happened is written, however the program is told to end
 	return l, nil
 }

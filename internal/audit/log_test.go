@@ -229,6 +229,25 @@ func TestAFloodOfGuessesIsBoundedAndCounted(t *testing.T) {
 	}
 }
 
+func TestAFloodOfDenialsIsBoundedAndCounted(t *testing.T) {
+	_, made := someToken(t)
+	l := openNew(t)
+	const flood = 2_000
+	for range flood {
+		l.Denied(audit.OfToken(made), "list", "/api/v1/secrets")
+	}
+	l.clock.SetTime(noon.Add(time.Second))
+	l.Denied(audit.OfToken(made), "list", "/api/v1/secrets?token=planted")
+	lines := l.lines()
+	if len(lines) != 1001 || l.lost[audit.LossRate].Load() != flood-1000 {
+		t.Fatalf("%d lines, %d lost", len(lines), l.lost[audit.LossRate].Load())
+	}
+	last := lines[1000]
+	if last["accesstoken.left_out"] != float64(flood-1000) || last["url.path"] != "/api/v1/secrets" {
+		t.Errorf("%v", last)
+	}
+}
+
 func TestACancelledRequestIsWritten(t *testing.T) {
 	presented, made := someToken(t)
 	l := openNew(t)

@@ -21,6 +21,12 @@ const (
 	refusalsAtOnce    = 1000
 )
 
+// budget is for one kind of refusals.
+type budget struct {
+	rate    *rate.Limiter
+	leftOut atomic.Uint64
+}
+
 // Around returns a Verifier that answers as the other one does, and writes what
 // it answered to the log: of accepted requests as many as said, of refused ones
 // up to a rate. What could not be checked is no event, and a probe that is
@@ -29,20 +35,13 @@ func (l *Log) Around(next verify.Verifier, accepted config.Accepted) verify.Veri
 	if l == nil {
 		return next
 	}
-	return &auditor{
-		next: next, log: l, accepted: accepted,
-		guesses:  rate.NewLimiter(guessesPerSecond, guessesAtOnce),
-		refusals: rate.NewLimiter(refusalsPerSecond, refusalsAtOnce),
-	}
+	return &auditor{next: next, log: l, accepted: accepted}
 }
 
 type auditor struct {
 	next     verify.Verifier
 	log      *Log
 	accepted config.Accepted
-
-	guesses, refusals *rate.Limiter
-	leftOut           atomic.Uint64
 }
 
 // Verify implements verify.Verifier.
@@ -51,7 +50,7 @@ func (a *auditor) Verify(ctx context.Context, request verify.Request) (verify.Ve
 	switch {
 	case err != nil:
 	case !verdict.Active():
-		a.refuse(&request, verdict)
+		a.log.Refused(&request, verdict)
 	case request.Probe, a.accepted == config.AcceptedNone:
 	case a.accepted == config.AcceptedAll || verdict.Token.Sample(request.Protocol, a.log.options.Clock.Now()):
 		e := ofRequest(&request)
@@ -61,18 +60,17 @@ func (a *auditor) Verify(ctx context.Context, request verify.Request) (verify.Ve
 	return verdict, err
 }
 
-func (a *auditor) refuse(request *verify.Request, verdict verify.Verdict) {
-	budget := a.refusals
-	if verdict.Token == nil {
-		budget = a.guesses
-	}
-	if !budget.AllowN(a.log.options.Clock.Now(), 1) {
-		a.leftOut.Add(1)
-		a.log.options.Lost(LossRate)
+// Refused writes that a token was not good for a request, up to a rate.
+func (l *Log) Refused(request *verify.Request, verdict verify.Verdict) {
+	if l == nil {
 		return
 	}
+	of := &l.refusals
+	if verdict.Token == nil {
+		of = &l.guesses
+	}
 	e := ofRequest(request)
-	e.action, e.refused, e.reason, e.seen, e.leftOut = TokenRefused, true, string(verdict.Reason), verdict.Token, a.leftOut.Swap(0)
+	e.action, e.reason, e.seen = TokenRefused, string(verdict.Reason), verdict.Token
 	if verdict.Token == nil {
 		// What was presented names a token, and proves nothing.
 		if presented, err := token.Parse(request.Token); err == nil {
@@ -84,7 +82,30 @@ func (a *auditor) refuse(request *verify.Request, verdict verify.Verdict) {
 		e.action = TokenUsedAfterEnd
 	default:
 	}
-	a.log.put(e)
+	l.refuse(e, of)
+}
+
+// Denied writes, up to a rate, that a good token lacks a scope for what it was
+// used for at kube-apiserver: a verb of the Kubernetes API, and the path of what
+// that was for.
+func (l *Log) Denied(t Token, verb, path string) {
+	if l == nil {
+		return
+	}
+	l.refuse(event{
+		action: TokenRefused, reason: string(verify.ReasonScopeMissing), protocol: verify.ProtocolAccessReview,
+		token: t, verb: verb, path: path,
+	}, &l.refusals)
+}
+
+func (l *Log) refuse(e event, of *budget) {
+	if !of.rate.AllowN(l.options.Clock.Now(), 1) {
+		of.leftOut.Add(1)
+		l.options.Lost(LossRate)
+		return
+	}
+	e.refused, e.leftOut = true, of.leftOut.Swap(0)
+	l.put(e)
 }
 
 // ofRequest is what a request says, but for the token.

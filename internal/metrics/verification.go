@@ -115,14 +115,23 @@ func (m *Verification) Around(next verify.Verifier, local clock.PassiveClock) ve
 	return verify.Func(func(ctx context.Context, request verify.Request) (verify.Verdict, error) {
 		began := local.Now()
 		verdict, err := next.Verify(ctx, request)
-		series, known := m.of[request.Protocol]
-		if !known {
-			series = m.unheard
-		}
+		series := m.series(request.Protocol)
 		series.duration.Observe(local.Since(began).Seconds())
 		series.count(verdict, err)
 		return verdict, err
 	})
+}
+
+func (m *Verification) series(protocol verify.Protocol) *answers {
+	if series, known := m.of[protocol]; known {
+		return series
+	}
+	return m.unheard
+}
+
+// Count counts an answer that Around does not see.
+func (m *Verification) Count(protocol verify.Protocol, verdict verify.Verdict, err error) {
+	m.series(protocol).count(verdict, err)
 }
 
 func (a *answers) count(verdict verify.Verdict, err error) {

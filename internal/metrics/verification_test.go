@@ -59,6 +59,10 @@ func TestAnswersAreCounted(t *testing.T) {
 		if got := valueOf(t, registry, "accesstoken_verifications_total", series); got != 1 {
 			t.Errorf("%v: %v", series, got)
 		}
+		counters.Count(each.protocol, each.verdict, each.err)
+		if got := valueOf(t, registry, "accesstoken_verifications_total", series); got != 2 {
+			t.Errorf("%v: %v when counted by hand too", series, got)
+		}
 	}
 	if got := valueOf(t, registry, "accesstoken_verification_duration_seconds", map[string]string{"protocol": "ForwardAuth"}); got != 3 {
 		t.Errorf("%v durations", got)

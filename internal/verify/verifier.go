@@ -68,16 +68,22 @@ const (
 	ProtocolRevocation    Protocol = "Revocation"
 	ProtocolForwardAuth   Protocol = "ForwardAuth"
 	ProtocolExtAuthz      Protocol = "ExtAuthz"
+
+	// ProtocolAccessReview asks about a request of a token that is known to be
+	// good, and goes by its scopes alone.
+	ProtocolAccessReview Protocol = "AccessReview"
 )
 
 // Protocols are all of them.
 func Protocols() []Protocol {
-	return []Protocol{ProtocolTokenReview, ProtocolIntrospection, ProtocolRevocation, ProtocolForwardAuth, ProtocolExtAuthz}
+	return []Protocol{
+		ProtocolTokenReview, ProtocolAccessReview, ProtocolIntrospection, ProtocolRevocation, ProtocolForwardAuth, ProtocolExtAuthz,
+	}
 }
 
 // bit tells protocols apart; those that are none share one.
 func (p Protocol) bit() uint64 {
-	for i, known := range [...]Protocol{ProtocolTokenReview, ProtocolIntrospection, ProtocolRevocation, ProtocolForwardAuth, ProtocolExtAuthz} {
+	for i, known := range [...]Protocol{ProtocolTokenReview, ProtocolIntrospection, ProtocolRevocation, ProtocolForwardAuth, ProtocolExtAuthz, ProtocolAccessReview} {
 		if p == known {
 			return 1 << i
 		}

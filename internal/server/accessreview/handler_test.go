@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	authorizationv1 "k8s.io/api/authorization/v1"
 )
 
@@ -57,6 +58,53 @@ func TestTheAnswerIsDeniedOrNoOpinion(t *testing.T) {
 		if recorder.Header().Get("Content-Type") != "application/json" || recorder.Header().Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: headers = %v", name, recorder.Header())
 		}
+	}
+}
+
+func TestADenialTellsWhichTokenLacksAScopeForWhat(t *testing.T) {
+	var told []Denial
+	handler := New(Options{ScopeMappings: mappings, Denied: func(d Denial) { told = append(told, d) }})
+	resource := func(verb, group, version, resource, namespace, name string) *authorizationv1.SubjectAccessReviewSpec {
+		spec := on(verb, group, resource, namespace, name)
+		spec.ResourceAttributes.Version = version
+		return by(spec, "read:pods")
+	}
+	for path, spec := range map[string]*authorizationv1.SubjectAccessReviewSpec{
+		"/api/v1/namespaces/shop/pods/web":                     resource("delete", "", "v1", "pods", "shop", "web"),
+		"/api/v1/namespaces/shop/pods/web/exec":                resource("create", "", "v1", "pods/exec", "shop", "web"),
+		"/api/v1/namespaces/shop":                              resource("delete", "", "v1", "namespaces", "shop", "shop"),
+		"/api/v1/secrets":                                      resource("list", "", "v1", "secrets", "", ""),
+		"/apis/apps/v1/namespaces/shop/deployments":            resource("create", "apps", "v1", "deployments", "shop", ""),
+		"/apis/apps/*/deployments":                             resource("list", "apps", "", "deployments", "", ""),
+		"/apis/*/*/*":                                          resource("*", "*", "*", "*", "", ""),
+		"/apis/rbac.authorization.k8s.io/v1/clusterroles/edit": resource("bind", "rbac.authorization.k8s.io", "v1", "clusterroles", "", "edit"),
+		"/metrics/slis":                                        by(path("get", "/metrics/slis"), "read:pods"),
+	} {
+		told = nil
+		ask(t, handler, "application/json", encode(t, spec))
+		verb := "get"
+		if spec.ResourceAttributes != nil {
+			verb = spec.ResourceAttributes.Verb
+		}
+		want := []Denial{{
+			TokenID: "aaaaaaaaaaaaaaaa", Namespace: "ci", Name: "deploy", User: "accesstoken:ci:deploy", Scopes: []string{"read:pods"},
+			Verb: verb, Path: path,
+		}}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("%s of %s (-want +got):\n%s", verb, path, diff)
+		}
+	}
+
+	told = nil
+	ask(t, handler, "application/json", encode(t, by(on("get", "", "pods", "shop"), "read:pods")))
+	if len(told) > 0 {
+		t.Errorf("told of what is not denied: %v", told)
+	}
+	impersonated := by(on("impersonate", "", "users", ""))
+	impersonated.Extra = nil
+	ask(t, handler, "application/json", encode(t, impersonated))
+	if want := []Denial{{User: "accesstoken:ci:deploy", Verb: "impersonate", Path: "/api/*/users"}}; !cmp.Equal(want, told) {
+		t.Errorf("told of one without a token: %v, want %v", told, want)
 	}
 }
 

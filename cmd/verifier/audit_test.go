@@ -1,0 +1,35 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/onsi/gomega"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
+)
+
+// enforcing is a configuration by which scopes hold inside kube-apiserver.
+const enforcing = configuration + "kubernetes: {scopes: Enforced}\n"
+
+// counted is a line of the metrics, for answers of a protocol.
+func counted(protocol, result, reason string) string {
+	return `accesstoken_verifications_total{protocol="` + protocol + `",reason="` + reason + `",result="` + result + `"} `
+}
+
+func TestADenialForScopesIsWrittenDownAndCounted(t *testing.T) {
+	g := gomega.NewWithT(t)
+	startManager(t)
+	v := startVerifier(t, "", "--config="+file(t, enforcing))
+	namespace := testenv.Namespace(t)
+	i := issue(t, namespace, "scoped", v1alpha1.AccessTokenSpec{Audiences: []string{"kubernetes"}, Scopes: []string{"read:pods"}})
+	g.Eventually(func() error {
+		_, err := testenv.ControlPlane(t).Kubectl(t.Context(), "--kubeconfig="+nobody(t), "--token="+i.text, "--namespace="+namespace, "get", "configmaps")
+		return err
+	}).WithTimeout(soon).WithPolling(often).Should(gomega.MatchError(gomega.ContainSubstring("none of them is mapped to")))
+	g.Eventually(func() string { return v.logged(t) }).WithTimeout(soon).WithPolling(often).Should(gomega.ContainSubstring(
+		`"event.action":"token.refused","event.outcome":"failure","event.reason":"ScopeMissing","user.name":"accesstoken:` + namespace + `:scoped",` +
+			`"url.path":"/api/v1/namespaces/` + namespace + `/configmaps","accesstoken.verb":"list","accesstoken.protocol":"AccessReview",` +
+			`"accesstoken.id":"` + i.id(t) + `"`))
+	g.Expect(v.metrics(t)).To(gomega.MatchRegexp(`(?m)^\Q` + counted("AccessReview", "inactive", "ScopeMissing") + `\E[1-9]`))
+}
