@@ -3,12 +3,15 @@
 package gateways
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // identity are the headers that the shop sees for a token.
@@ -124,6 +127,31 @@ func TestWhatIsRefusedNeverReachesTheService(t *testing.T) {
 		for path, token := range map[string]string{"/": s.networked, "/deploy/now": s.deployer} {
 			if answer := s.curl(t, client, path, bearer(token)...); answer.status != http.StatusOK {
 				t.Errorf("%s: %d, want it to be let in", path, answer.status)
+			}
+		}
+	})
+}
+
+// TestTheAccessLogNamesRequestsAndNoToken puts tokens where people put them by
+// mistake. That none is logged is looked at when the gateway ends, as in each test.
+func TestTheAccessLogNamesRequestsAndNoToken(t *testing.T) {
+	each(t, func(t *testing.T, s *setup) {
+		for path, arguments := range map[string][]string{
+			"/in-the-url?access_token=" + s.unlimited:                   nil,
+			"/encoded?t=" + strings.Replace(s.unlimited, "_", "%5F", 1): nil,
+			"/as-the-user":    {"-u", s.unlimited + ":"},
+			"/as-both":        {"-u", s.unlimited + ":" + s.unlimited},
+			"/in-the-referer": append([]string{"-e", "https://shop.example.com/?t=" + s.unlimited}, bearer(s.unlimited)...),
+			"/in-a-cookie":    {"-b", "t=" + s.unlimited},
+			"/rightly?page=2": bearer(s.unlimited),
+		} {
+			s.curl(t, client, path, arguments...)
+			path, _, _ = strings.Cut(path, "?")
+			err := wait.PollUntilContextTimeout(t.Context(), poll, patience, true, func(context.Context) (bool, error) {
+				return strings.Contains(s.logged(t), path), nil
+			})
+			if err != nil {
+				t.Errorf("%s is not in the log: %v", path, err)
 			}
 		}
 	})

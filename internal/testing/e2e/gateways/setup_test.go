@@ -61,6 +61,7 @@ type setup struct {
 	verifier *httptest.Server
 	shop     *httptest.Server
 	stale    atomic.Bool // the verifier cannot check
+	output   output      // of the gateway
 
 	unlimited, scoped, deployer, networked, other string
 
@@ -73,15 +74,16 @@ type setup struct {
 var gateways = map[string]func(t *testing.T, s *setup) *exec.Cmd{
 	"nginx": func(t *testing.T, s *setup) *exec.Cmd {
 		s.write(t, "nginx.conf", "daemon off; master_process off; error_log stderr; pid "+s.folder+"/pid;\n"+s.file(t, "nginx.conf",
-			"http {", "http {\n access_log off; client_body_temp_path "+s.folder+"/a; proxy_temp_path "+s.folder+"/b; fastcgi_temp_path "+s.folder+"/c; uwsgi_temp_path "+s.folder+"/d; scgi_temp_path "+s.folder+"/e;",
+			"http {", "http {\n client_body_temp_path "+s.folder+"/a; proxy_temp_path "+s.folder+"/b; fastcgi_temp_path "+s.folder+"/c; uwsgi_temp_path "+s.folder+"/d; scgi_temp_path "+s.folder+"/e;",
 			"listen 443 ssl", "listen "+s.port+" ssl",
 			"server "+verifierName+":443", "server "+s.verifier.Listener.Addr().String(),
 			"shop.shop.svc:8080", s.shop.Listener.Addr().String(),
-			"/etc/nginx/", s.folder+"/"))
+			"/etc/nginx/", s.folder+"/", "/var/log/nginx/", s.folder+"/"))
 		return exec.Command("nginx", "-p", s.folder, "-c", filepath.Join(s.folder, "nginx.conf"))
 	},
 	"caddy": func(t *testing.T, s *setup) *exec.Cmd {
-		s.write(t, "Caddyfile", "{\n\tadmin off\n\tauto_https disable_redirects\n}\n"+s.file(t, "Caddyfile",
+		s.write(t, "Caddyfile", s.file(t, "Caddyfile",
+			"\n{\n", "\n{\n\tadmin off\n\tauto_https disable_redirects\n",
 			"https://"+site, "https://"+site+":"+s.port,
 			// The name of the certificate is not one that resolves here.
 			"https://"+verifierName+":443", "https://"+s.verifier.Listener.Addr().String(),
@@ -182,8 +184,7 @@ func (s *setup) last() (request *http.Request, body string) {
 func (s *setup) run(t *testing.T) {
 	t.Helper()
 	cmd := gateways[s.name](t, s)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.Stdout, cmd.Stderr = &s.output, &s.output
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.folder, "XDG_DATA_HOME=" + s.folder, "XDG_CONFIG_HOME=" + s.folder}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -191,13 +192,14 @@ func (s *setup) run(t *testing.T) {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		logged := s.logged(t)
 		for _, secret := range []string{s.unlimited, s.scoped, s.deployer, s.networked, s.other} {
-			if strings.Contains(output.String(), secret) {
-				t.Errorf("%s logged a token:\n%s", s.name, output.String())
+			if strings.Contains(logged, secret) || strings.Contains(logged, secret[21:]) {
+				t.Errorf("%s logged a token", s.name)
 			}
 		}
 		if t.Failed() {
-			t.Logf("%s:\n%s", s.name, output.String())
+			t.Logf("%s:\n%s", s.name, logged)
 		}
 	})
 	err := wait.PollUntilContextTimeout(t.Context(), poll, patience, true, func(ctx context.Context) (bool, error) {
@@ -210,6 +212,33 @@ func (s *setup) run(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%s does not answer: %v", s.name, err)
 	}
+}
+
+// output can be read while a program writes it.
+type output struct {
+	mu      sync.Mutex
+	content bytes.Buffer
+}
+
+func (o *output) Write(part []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.content.Write(part)
+}
+
+// logged is all that the gateway wrote. Caddy writes of requests to its output.
+func (s *setup) logged(t *testing.T) string {
+	t.Helper()
+	var requests []byte
+	if s.name == "nginx" {
+		var err error
+		if requests, err = os.ReadFile(filepath.Join(s.folder, "access.log")); err != nil {
+			t.Error(err)
+		}
+	}
+	s.output.mu.Lock()
+	defer s.output.mu.Unlock()
+	return s.output.content.String() + string(requests)
 }
 
 // file reads an example and replaces what differs here. Each text has to be in
