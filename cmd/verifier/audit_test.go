@@ -1,11 +1,14 @@
 package main
 
 import (
+	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/onsi/gomega"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/server/revocation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
@@ -32,4 +35,38 @@ func TestADenialForScopesIsWrittenDownAndCounted(t *testing.T) {
 			`"url.path":"/api/v1/namespaces/` + namespace + `/configmaps","accesstoken.verb":"list","accesstoken.protocol":"AccessReview",` +
 			`"accesstoken.id":"` + i.id(t) + `"`))
 	g.Expect(v.metrics(t)).To(gomega.MatchRegexp(`(?m)^\Q` + counted("AccessReview", "inactive", "ScopeMissing") + `\E[1-9]`))
+}
+
+func TestTriesToRevokeAreWrittenDownAndCounted(t *testing.T) {
+	g := gomega.NewWithT(t)
+	startManager(t)
+	v := startVerifier(t, "revocation")
+	namespace := testenv.Namespace(t)
+	i, other := issue(t, namespace, "one", v1alpha1.AccessTokenSpec{}), issue(t, namespace, "other", v1alpha1.AccessTokenSpec{})
+	v.awaitUse(t, i.text, http.StatusOK)
+	try := func(text string) {
+		status, _ := v.form(t, revocation.Path, "", url.Values{"token": {text}})
+		g.Expect(status).To(gomega.Equal(http.StatusOK))
+	}
+	try("no-token")
+	try(i.text)
+	v.awaitUse(t, i.text, http.StatusUnauthorized)
+	try(i.text)
+	try(otherSecret(t, i, other)) // its check sum is wrong
+
+	logged := func() string { return v.logged(t) }
+	for _, line := range []string{
+		`"event.action":"token.refused","event.outcome":"failure","event.reason":"Malformed","source.ip":"127.0.0.1","user_agent.original":"Go-http-client/`,
+		`"event.action":"token.revoked","event.outcome":"success","event.reason":"RevokedByHolder","source.ip":"127.0.0.1","user.name":"accesstoken:` + namespace + `:one"`,
+	} {
+		g.Eventually(logged).WithTimeout(soon).WithPolling(often).Should(gomega.ContainSubstring(line))
+	}
+	all := v.metrics(t)
+	for series, count := range map[string]string{
+		counted("Revocation", "active", ""):            "1",
+		counted("Revocation", "inactive", "Revoked"):   "1",
+		counted("Revocation", "inactive", "Malformed"): "2",
+	} {
+		g.Expect(all).To(gomega.MatchRegexp(`(?m)^\Q` + series + `\E` + count + "$"))
+	}
 }

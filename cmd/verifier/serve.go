@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
@@ -108,7 +107,7 @@ func (v *verifier) handleOAuth(mux *http.ServeMux) error {
 		return fmt.Errorf("set up introspection: %w", err)
 	}
 	revoke, err := revocation.New(revocation.Options{
-		Verifier: v.decider, Client: v.live, Revoked: v.revoked, Log: v.log.WithName("revocation"),
+		Verifier: v.decider, Client: v.live, Tried: v.tried, Log: v.log.WithName("revocation"),
 	})
 	if err != nil {
 		return fmt.Errorf("set up revocation: %w", err)
@@ -118,13 +117,17 @@ func (v *verifier) handleOAuth(mux *http.ServeMux) error {
 	return nil
 }
 
-// revoked writes down that a token was revoked by whoever held it.
-func (v *verifier) revoked(t *verify.Token, r *http.Request) {
-	request := verify.Request{Protocol: verify.ProtocolRevocation, UserAgent: r.UserAgent(), Host: r.Host, Method: r.Method, Path: r.URL.Path}
-	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		request.ClientIP = peer.Addr()
+// tried counts what came of a try to revoke a token, and writes down whether that
+// proved right. To revoke what has ended is no event: nothing comes of it.
+func (v *verifier) tried(request verify.Request, verdict verify.Verdict, err error) {
+	v.answers.Count(request.Protocol, verdict, err)
+	switch {
+	case err != nil:
+	case verdict.Active():
+		v.audit.RevokedByHolder(verdict.Token, &request)
+	case verdict.Token == nil:
+		v.audit.Refused(&request, verdict)
 	}
-	v.audit.RevokedByHolder(t, &request)
 }
 
 // serveExtAuthz serves Envoy.

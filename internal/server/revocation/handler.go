@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -62,9 +63,11 @@ type Options struct {
 	// same: the end is stored. Zero means DefaultSettle.
 	Settle time.Duration
 
-	// Revoked is told of each token that this endpoint revoked, once the end is
-	// stored, with the request that asked for it. It must not block. Nil is silent.
-	Revoked func(t *verify.Token, r *http.Request)
+	// Tried is told what came of each token in a form: an active verdict of one that
+	// this endpoint revoked, once the end is stored; an inactive one, with the
+	// reason, of one that proved nothing or had ended before; an error where that is
+	// not known or could not be stored. It must not block. Nil is silent.
+	Tried func(request verify.Request, verdict verify.Verdict, err error)
 
 	// Clock tells the time. Nil means the real clock.
 	Clock clock.PassiveClock
@@ -86,8 +89,8 @@ func New(options Options) (http.Handler, error) {
 	if options.Settle == 0 {
 		options.Settle = DefaultSettle
 	}
-	if options.Revoked == nil {
-		options.Revoked = func(*verify.Token, *http.Request) {}
+	if options.Tried == nil {
+		options.Tried = func(verify.Request, verify.Verdict, error) {}
 	}
 	if options.Clock == nil {
 		options.Clock = clock.RealClock{}
@@ -113,13 +116,16 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) *oauthwire.Probl
 	if problem != nil {
 		return problem
 	}
-	verdict, err := h.find(r.Context(), presented)
+	request := requestOf(r, presented)
+	verdict, err := h.Verifier.Verify(r.Context(), request)
 	if err != nil {
+		h.Tried(request, verify.Verdict{}, err)
 		return oauthwire.Unavailable("could not check the token: try again")
 	}
 	// The token is there when its secret proved right, whatever else is wrong with
 	// it here. Where it is not, it is as good as revoked (RFC 7009 section 2.2).
 	if verdict.Token == nil || verdict.Reason == verify.ReasonRevoked {
+		h.Tried(request, verdict, nil)
 		return nil
 	}
 	// Who asked may leave meanwhile; the token has to go all the same.
@@ -129,25 +135,46 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) *oauthwire.Probl
 	if err != nil {
 		err = errors.New(strings.ReplaceAll(err.Error(), presented, "[redacted]"))
 		h.Log.Error(err, "could not revoke a token", "tokenID", verdict.Token.ID(), "namespace", verdict.Token.Namespace())
+		h.Tried(request, verify.Verdict{}, err)
 		return oauthwire.Unavailable("could not store the end of the token, which may still be good: try again")
 	}
-	if written {
-		h.Revoked(verdict.Token, r)
-		h.settle(r.Context(), presented)
+	if !written {
+		h.Tried(request, verify.Verdict{Reason: reasonEnded(verdict), Token: verdict.Token}, nil)
+		return nil
 	}
+	h.Tried(request, verify.Verdict{Token: verdict.Token}, nil)
+	h.settle(r.Context(), request)
 	return nil
 }
 
-// find has the token prove itself. Nobody uses it by this, and for whom it is
-// meant is not asked.
-func (h *handler) find(ctx context.Context, presented string) (verify.Verdict, error) {
-	return h.Verifier.Verify(ctx, verify.Request{Token: presented, Protocol: verify.ProtocolRevocation, Probe: true})
+// requestOf has the token prove itself. Nobody uses it by this, and for whom it
+// is meant is not asked.
+func requestOf(r *http.Request, presented string) verify.Request {
+	request := verify.Request{
+		Token: presented, Protocol: verify.ProtocolRevocation, Probe: true,
+		UserAgent: r.UserAgent(), Host: r.Host, Method: r.Method, Path: r.URL.Path,
+	}
+	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		request.ClientIP = peer.Addr()
+	}
+	return request
+}
+
+// reasonEnded is why there was no end to store of a token that this verifier
+// does not know to be revoked: it is by now, unless it had ended otherwise.
+func reasonEnded(verdict verify.Verdict) verify.Reason {
+	switch verdict.Reason {
+	case verify.ReasonExpired, verify.ReasonOwnerGone, verify.ReasonNamespaceGone:
+		return verdict.Reason
+	default:
+		return verify.ReasonRevoked
+	}
 }
 
 // settle waits until this verifier refuses the token.
-func (h *handler) settle(ctx context.Context, presented string) {
+func (h *handler) settle(ctx context.Context, request verify.Request) {
 	_ = wait.PollUntilContextTimeout(ctx, settleRetry, h.Settle, true, func(ctx context.Context) (bool, error) {
-		verdict, err := h.find(ctx, presented)
+		verdict, err := h.Verifier.Verify(ctx, request)
 		return err == nil && (verdict.Token == nil || verdict.Reason == verify.ReasonRevoked), err
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -62,20 +63,52 @@ type world struct {
 	before    func(r *http.Request)     // is called before each of them; may be nil
 	fail      func(*http.Request) error // may be nil
 	revoked   atomic.Int64
+	reasons   chan verify.Reason // of what was tried in vain
+	failures  atomic.Int64
 	log       bytes.Buffer
+}
+
+// tried is told of each try, and checks what that says of the request.
+func (w *world) tried(request verify.Request, verdict verify.Verdict, err error) {
+	if request.Protocol != verify.ProtocolRevocation || !request.Probe || request.Path != "/revoke" || !request.ClientIP.IsValid() {
+		w.Errorf("told of %+v", request)
+	}
+	switch {
+	case err != nil:
+		w.failures.Add(1)
+		if strings.Contains(err.Error(), request.Token) {
+			w.Errorf("the error holds the token: %v", err)
+		}
+	case verdict.Active():
+		w.revoked.Add(1)
+	default:
+		w.reasons <- verdict.Reason
+	}
+}
+
+// expectReasons checks why there was nothing to revoke, since the last time.
+func (w *world) expectReasons(want ...verify.Reason) {
+	w.Helper()
+	var got []verify.Reason
+	for len(w.reasons) > 0 {
+		got = append(got, <-w.reasons)
+	}
+	if !slices.Equal(got, want) {
+		w.Errorf("told of %q, want %q", got, want)
+	}
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, admin: newClient(t, testenv.Config(t)), namespace: testenv.Namespace(t)}
+	w := &world{T: t, admin: newClient(t, testenv.Config(t)), namespace: testenv.Namespace(t), reasons: make(chan verify.Reason, 100)}
 	at := &corev1.Namespace{}
 	w.must(w.admin.Get(t.Context(), client.ObjectKey{Name: w.namespace}, at))
 	w.clock = clocktesting.NewFakePassiveClock(at.CreationTimestamp.Time)
 	w.decider, w.store = sealed.Decider(w.clock)
 	w.options = revocation.Options{
 		Verifier: w.decider, Client: w.client(), Clock: w.clock, Settle: time.Millisecond,
-		Revoked: func(*verify.Token, *http.Request) { w.revoked.Add(1) },
-		Log:     funcr.New(func(_, line string) { w.log.WriteString(line + "\n") }, funcr.Options{}),
+		Tried: w.tried,
+		Log:   funcr.New(func(_, line string) { w.log.WriteString(line + "\n") }, funcr.Options{}),
 	}
 	return w
 }
@@ -228,7 +261,7 @@ func TestTheHolderRevokesATokenWhateverItIsFor(t *testing.T) {
 		}
 	}
 	if w.revoked.Load() != 4 {
-		t.Errorf("Revoked was told %d times, want 4", w.revoked.Load())
+		t.Errorf("Tried was told of %d that were revoked, want 4", w.revoked.Load())
 	}
 }
 
@@ -279,6 +312,7 @@ func TestATokenIsRevokedOnce(t *testing.T) {
 	if last := w.read(rec); last.ResourceVersion != first.ResourceVersion || w.requests.Load() != before || w.revoked.Load() != 1 {
 		t.Errorf("written again: %+v, %d requests", last.Status, w.requests.Load()-before)
 	}
+	w.expectReasons(verify.ReasonRevoked, verify.ReasonRevoked)
 }
 
 func TestWhatProvesNothingGetsTheSameAnswerAndIsNotLookedUp(t *testing.T) {
@@ -293,6 +327,14 @@ func TestWhatProvesNothingGetsTheSameAnswerAndIsNotLookedUp(t *testing.T) {
 		"wrong": wrong.Reveal(), "unknown": unknown.Reveal(), "mistyped": text[:len(text)-1] + "~", "malformed": "a", "a JWT": "a.b.c",
 	} {
 		w.succeeds(w.revoke(presented))
+		switch name {
+		case "wrong":
+			w.expectReasons(verify.ReasonWrongSecret)
+		case "unknown":
+			w.expectReasons(verify.ReasonUnknown)
+		default:
+			w.expectReasons(verify.ReasonMalformed)
+		}
 		if w.requests.Load() != before {
 			t.Errorf("%s: the API server was asked", name)
 		}
@@ -405,8 +447,9 @@ func TestADeletedRecordIsAnEnd(t *testing.T) {
 	w.must(w.admin.Delete(t.Context(), rec))
 	w.succeeds(w.revoke(text))
 	if w.revoked.Load() != 0 {
-		t.Error("Revoked was told of a record that is not there")
+		t.Error("Tried was told of a record that is not there")
 	}
+	w.expectReasons(verify.ReasonRevoked)
 }
 
 func (w *world) unavailable(recorder *httptest.ResponseRecorder) {
@@ -429,6 +472,9 @@ func TestWhatCouldNotBeDoneIsNoSuccess(t *testing.T) {
 		w.decider.Fresh = func(time.Time) error { return cause }
 		w.unavailable(w.revoke(text))
 		w.unavailable(w.revoke("malformed")) // as little is known of it
+	}
+	if w.failures.Load() != 5 {
+		t.Errorf("told of %d failures, want 5", w.failures.Load())
 	}
 	if w.read(rec).Status.RevokedAt != "" {
 		t.Error("it was revoked")
