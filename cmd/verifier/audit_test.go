@@ -3,6 +3,10 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/onsi/gomega"
@@ -69,4 +73,33 @@ func TestTriesToRevokeAreWrittenDownAndCounted(t *testing.T) {
 	} {
 		g.Expect(all).To(gomega.MatchRegexp(`(?m)^\Q` + series + `\E` + count + "$"))
 	}
+}
+
+func TestTheAuditLogIsAFileThatCanBeMovedAway(t *testing.T) {
+	g := gomega.NewWithT(t)
+	path := filepath.Join(t.TempDir(), "audit.log")
+	toFile := strings.Replace(configuration, "audit: {accepted: All}", "audit: {accepted: All, path: "+path+"}", 1)
+	startManager(t)
+	v := startVerifier(t, "audited", "--config="+file(t, toFile))
+	namespace := testenv.Namespace(t)
+	before, after := issue(t, namespace, "before", v1alpha1.AccessTokenSpec{}), issue(t, namespace, "after", v1alpha1.AccessTokenSpec{})
+	content := func(path string) func() string {
+		return func() string {
+			content, err := os.ReadFile(path)
+			g.Expect(err).NotTo(gomega.HaveOccurred())
+			return string(content)
+		}
+	}
+	used := func(i issued) string {
+		v.awaitUse(t, i.text, http.StatusOK)
+		return `"event.action":"token.accepted","event.outcome":"success","source.ip":"192.0.2.7","user.name":"accesstoken:` + i.key.Namespace + `:` + i.key.Name
+	}
+	g.Eventually(content(path)).WithTimeout(soon).WithPolling(often).Should(gomega.ContainSubstring(used(before)))
+
+	g.Expect(os.Rename(path, path+".1")).To(gomega.Succeed())
+	g.Expect(syscall.Kill(v.PID(), syscall.SIGHUP)).To(gomega.Succeed())
+	g.Eventually(path).WithTimeout(soon).WithPolling(often).Should(gomega.BeAnExistingFile())
+	line := used(after)
+	g.Eventually(content(path)).WithTimeout(soon).WithPolling(often).Should(gomega.ContainSubstring(line))
+	g.Expect(content(path + ".1")()).NotTo(gomega.ContainSubstring(line))
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -250,16 +248,8 @@ func (v *verifier) state() prometheus.Collector {
 
 // surround puts around the decision what notes, writes down and counts.
 func (v *verifier) surround(context.Context) error {
-	lost, err := metrics.NewAudit(ctrlmetrics.Registry)
-	if err != nil {
-		return fmt.Errorf("register metrics: %w", err)
-	}
-	reopen := make(chan os.Signal, 1)
-	signal.Notify(reopen, syscall.SIGHUP)
-	v.audit, err = audit.Open(audit.Options{ //nolint:contextcheck // it is closed when the last answer was given
-		Path: v.configuration.Audit.Path, Reopen: reopen, Clock: clock.RealClock{}, Lost: lost, Errors: v.log.WithName("audit"),
-	})
-	if err != nil {
+	var err error
+	if v.audit, err = program.OpenAuditLog(v.configuration.Audit.Path, ctrlmetrics.Registry, v.log); err != nil { //nolint:contextcheck // it is closed when the last answer was given
 		return err
 	}
 	if v.unverified, err = metrics.NewUnverified(ctrlmetrics.Registry); err != nil {
