@@ -84,6 +84,33 @@ func TestAStaleVerifierSaysThatItCouldNotCheck(t *testing.T) {
 	v.expectUnchecked(t, good, "nothing was heard from the API server for too long", "Stale")
 }
 
+func TestAStaleVerifierRecoversWhenTheAPIServerIsBack(t *testing.T) {
+	g := gomega.NewWithT(t)
+	startManager(t)
+	namespace := testenv.Namespace(t)
+	good, ended := issue(t, namespace, "good", v1alpha1.AccessTokenSpec{}), issue(t, namespace, "ended", v1alpha1.AccessTokenSpec{})
+	l := line.New(t)
+	v := startVerifier(t, "recovers", over(t, l), "--max-staleness="+staleness.String())
+	v.awaitUse(t, good.text, http.StatusOK)
+	v.awaitUse(t, ended.text, http.StatusOK)
+
+	l.Cut()
+	edit(t, ended.key, func(at *v1alpha1.AccessToken) { at.Spec.State = v1alpha1.StateRevoked })
+	awaitReason(t, ended.key, v1alpha1.ReasonRevoked)
+	v.awaitUse(t, good.text, http.StatusServiceUnavailable)
+	g.Expect(v.use(t, ended.text)).To(gomega.Equal(http.StatusServiceUnavailable))
+	g.Expect(v.logged(t)).NotTo(gomega.ContainSubstring("verifier ends"))
+
+	l.Mend()
+	g.Eventually(func(g gomega.Gomega) {
+		if status := v.use(t, ended.text); status == http.StatusOK {
+			gomega.StopTrying("it answers before it knows what happened meanwhile").Now()
+		}
+		g.Expect(v.use(t, good.text)).To(gomega.Equal(http.StatusOK))
+	}).WithTimeout(soon).WithPolling(often).Should(gomega.Succeed())
+	g.Expect(v.use(t, ended.text)).To(gomega.Equal(http.StatusUnauthorized))
+}
+
 // expectUnchecked says that every protocol answers that it could not check, and
 // calls no token bad.
 func (v *process) expectUnchecked(t *testing.T, good issued, why, reason string) {
