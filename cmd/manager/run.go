@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -199,7 +201,8 @@ func setUpChecks(mgr ctrl.Manager, live client.Client, ring *keys.Ring, meter *c
 	if err := errors.Join(ctrlmetrics.Registry.Register(meter.Collector()), ctrlmetrics.Registry.Register(ring.Collector())); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	for name, check := range map[string]healthz.Checker{"policies": policies.Check, "keys": ring.Check, "clock": meter.Check} {
+	checks := map[string]healthz.Checker{"policies": policies.Check, "keys": ring.Check, "clock": meter.Check}
+	for name, check := range checks {
 		if err := mgr.AddReadyzCheck(name, check); err != nil {
 			return fmt.Errorf("add readiness check %s: %w", name, err)
 		}
@@ -207,5 +210,20 @@ func setUpChecks(mgr ctrl.Manager, live client.Client, ring *keys.Ring, meter *c
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("add health check: %w", err)
 	}
+	readiness := &program.Readiness{Check: func() error { return failing(checks) }, Clock: clock.RealClock{}, Log: log.WithName("readiness")}
+	if err := mgr.Add(readiness); err != nil {
+		return fmt.Errorf("add what tells of readiness: %w", err)
+	}
 	return nil
+}
+
+// failing says of each check that fails why it does.
+func failing(checks map[string]healthz.Checker) error {
+	var problems []error
+	for _, name := range slices.Sorted(maps.Keys(checks)) {
+		if err := checks[name](nil); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	return errors.Join(problems...)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -82,6 +83,16 @@ func TestAStaleVerifierSaysThatItCouldNotCheck(t *testing.T) {
 	v.awaitUse(t, good.text, http.StatusOK)
 	v.awaitUse(t, good.text, http.StatusServiceUnavailable) // nobody touches the keys
 	v.expectUnchecked(t, good, "nothing was heard from the API server for too long", "Stale")
+	v.awaitLog(t, `"level":"ERROR","msg":"not ready",.*"err":"nothing was heard from the API server of [a-zA-Z ]+ since 20[-0-9:TZ]+, which is more than --max-staleness \(5s\)"`)
+}
+
+// awaitLog waits for a line of the verifier's log.
+func (v *process) awaitLog(t *testing.T, pattern string) {
+	t.Helper()
+	gomega.NewWithT(t).Eventually(func() (string, error) {
+		content, err := os.ReadFile(v.Log())
+		return string(content), err
+	}).WithTimeout(soon).WithPolling(often).Should(gomega.MatchRegexp(pattern))
 }
 
 func TestAStaleVerifierRecoversWhenTheAPIServerIsBack(t *testing.T) {
@@ -154,6 +165,7 @@ func TestKeysThatGoAndCome(t *testing.T) {
 	remove(t, backup.DeepCopy())
 	v.awaitUse(t, good.text, http.StatusServiceUnavailable)
 	v.expectUnchecked(t, good, "the verifier is not ready", "NotReady")
+	v.awaitLog(t, `"level":"ERROR","msg":"not ready",.*"err":"there is no key in the Secret accesstoken-system/accesstoken-keys`)
 	_, body := v.probe(t, "/readyz/keys")
 	g.Expect(body).To(gomega.ContainSubstring("the keys are lost"))
 	createOnce(t, restored.DeepCopy())
@@ -162,6 +174,7 @@ func TestKeysThatGoAndCome(t *testing.T) {
 		status, _ := v.probe(t, "/readyz")
 		return status
 	}).WithTimeout(soon).WithPolling(often).Should(gomega.Equal(http.StatusOK))
+	v.awaitLog(t, `"msg":"not ready"(.*\n)+.*"level":"INFO","msg":"ready"`)
 	awaitReason(t, good.key, v1alpha1.ReasonIssued)
 
 	old := addKey(t)

@@ -235,7 +235,9 @@ func (v *verifier) observe(context.Context) error {
 	if err := v.manager.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("add health check: %w", err)
 	}
-	return nil
+	return v.add(&program.Readiness{
+		Check: v.unready, Meanwhile: "every answer is: could not check", Clock: clock.RealClock{}, Log: v.log.WithName("readiness"),
+	})
 }
 
 func (v *verifier) state() prometheus.Collector {

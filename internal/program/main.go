@@ -35,7 +35,7 @@ func Main(name string, o Options, parsed error, output, errorOutput io.Writer, r
 		_, _ = fmt.Fprintln(output, Version())
 		return succeeded
 	}
-	log := logr.FromSlogHandler(slog.NewJSONHandler(errorOutput, &slog.HandlerOptions{Level: o.LogLevel}))
+	log := logr.FromSlogHandler(quiet{slog.NewJSONHandler(errorOutput, &slog.HandlerOptions{Level: o.LogLevel})})
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	if err := run(ctrl.SetupSignalHandler(), log); err != nil {

@@ -42,9 +42,14 @@ func TestAProgramThatFailsIsLoggedAndHasAStatus(t *testing.T) {
 	var output, problems bytes.Buffer
 	status := program.Main("manager", program.Options{}, nil, &output, &problems, func(_ context.Context, log logr.Logger) error {
 		log.Info("running")
+		probes := log.WithName("healthz").WithValues("of", "controller-runtime")
+		probes.Info("healthz check failed", "statuses", []struct{}{{}})
+		probes.Error(errors.New("so"), "healthz check failed")
 		return errors.New("the API server is away")
 	})
 	g.Expect(status).To(gomega.Equal(1))
 	g.Expect(output.String()).To(gomega.BeEmpty())
 	g.Expect(problems.String()).To(gomega.And(gomega.ContainSubstring(`"msg":"running"`), gomega.ContainSubstring("the API server is away")))
+	g.Expect(problems.String()).NotTo(gomega.ContainSubstring("statuses"), "probes that fail are told of otherwise")
+	g.Expect(problems.String()).To(gomega.ContainSubstring(`"level":"ERROR","msg":"healthz check failed"`))
 }
