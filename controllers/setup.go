@@ -31,6 +31,8 @@ type Options struct {
 	// be looked at again.
 	Keys   *keys.Ring
 	Reopen <-chan event.TypedGenericEvent[accesstoken.Reopen]
+	// Namespace is the operator's own.
+	Namespace string
 	// ClusterID is the UID of the namespace kube-system.
 	ClusterID string
 	// Workers is how many AccessTokens are worked on at once.
@@ -47,7 +49,7 @@ type Options struct {
 // cache and client were made with CacheOptions and ClientOptions.
 func Setup(mgr ctrl.Manager, o Options) error {
 	tokens := accesstoken.New(accesstoken.Options{
-		Client: mgr.GetClient(), Live: o.Live, Keys: o.Keys, ClusterID: o.ClusterID,
+		Client: mgr.GetClient(), Live: o.Live, Keys: o.Keys, ClusterID: o.ClusterID, Namespace: o.Namespace,
 		Recorder: mgr.GetEventRecorder(accesstoken.Name), Metrics: o.Metrics, Audit: o.Audit, Random: rand.Reader, Clock: o.Clock,
 	})
 	if err := tokens.SetupWithManager(mgr, o.Workers, o.Reopen); err != nil {
@@ -76,9 +78,10 @@ func CacheOptions() cache.Options {
 		panic(err) // the label is a constant
 	}
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Secret{}:        {Label: labels.NewSelector().Add(*labelled), Transform: dropContent},
-		&v1alpha1.AccessToken{}: {Transform: dropUnread},
-		&v1alpha1.TokenRecord{}: {Transform: dropUnread},
+		&corev1.Secret{}:         {Label: labels.NewSelector().Add(*labelled), Transform: dropContent},
+		&v1alpha1.AccessToken{}:  {Transform: dropUnread},
+		&v1alpha1.TokenRecord{}:  {Transform: dropUnread},
+		&corev1.ServiceAccount{}: {Transform: dropUnread},
 	}}
 }
 

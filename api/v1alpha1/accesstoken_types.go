@@ -8,6 +8,8 @@ import (
 // audiences, allowedCIDRs) is fixed at creation; what it is called, how long it
 // lives and how it is delivered can change.
 //
+// +kubebuilder:validation:XValidation:rule="has(self.subject) == has(oldSelf.subject) && (!has(self.subject) || (self.subject.kind == oldSelf.subject.kind && self.subject.name == oldSelf.subject.name && has(self.subject.groups) == has(oldSelf.subject.groups) && (!has(self.subject.groups) || self.subject.groups == oldSelf.subject.groups)))",fieldPath=`.subject`,reason=FieldValueForbidden,message="cannot be changed, added or removed after creation: create a new AccessToken instead"
+// +kubebuilder:validation:XValidation:rule="!has(self.subject) || self.subject.kind != 'User' || (has(self.maxAge) && self.maxAge != 'Never')",fieldPath=`.maxAge`,message="is required for a User, and cannot be Never: Kubernetes does not know when a user ends, give an age such as 720h"
 // +kubebuilder:validation:XValidation:rule="has(self.scopes) == has(oldSelf.scopes) && (!has(self.scopes) || self.scopes == oldSelf.scopes)",fieldPath=`.scopes`,reason=FieldValueForbidden,message="cannot be changed, added or removed after creation: create a new AccessToken instead"
 // +kubebuilder:validation:XValidation:rule="has(self.audiences) == has(oldSelf.audiences) && (!has(self.audiences) || self.audiences == oldSelf.audiences)",fieldPath=`.audiences`,reason=FieldValueForbidden,message="cannot be changed, added or removed after creation: create a new AccessToken instead"
 // +kubebuilder:validation:XValidation:rule="has(self.allowedCIDRs) == has(oldSelf.allowedCIDRs) && (!has(self.allowedCIDRs) || self.allowedCIDRs == oldSelf.allowedCIDRs)",fieldPath=`.allowedCIDRs`,reason=FieldValueForbidden,message="cannot be changed, added or removed after creation: create a new AccessToken instead"
@@ -57,11 +59,19 @@ type AccessTokenSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$') && self != '' && duration(self) > duration('0s') && duration(self) <= duration('87600h')",message="must be a duration up to 87600h, for example 2160h for 90 days"
 	MaxLifetime Duration `json:"maxLifetime,omitempty"`
 
+	// subject is who the token acts as. Absent means that the token is its own
+	// principal: user accesstoken:NAMESPACE:NAME, with no rights until RBAC grants
+	// some. Fixed at creation, but for onRecreate.
+	//
+	// +optional
+	Subject *TokenSubject `json:"subject,omitempty"`
+
 	// scopes are what the token may be used for, in the words of whoever
 	// accepts it, such as deploy:shop; at least one, at most 64, each of up to
 	// 128 printable ASCII characters without space, quote or backslash (RFC 6749
-	// section 3.3). Scopes that begin with accesstoken.dev: are reserved. Absent
-	// means that the token is not limited by scope. Fixed at creation.
+	// section 3.3). Each that begins with accesstoken.dev: takes the RBAC verb use
+	// on scopes of that name in the namespace. Absent means that the token is not
+	// limited by scope. Fixed at creation.
 	//
 	// +optional
 	// +listType=set
@@ -128,6 +138,67 @@ type AccessTokenSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$') && self != '' && duration(self) <= duration('87600h')",message="must be a duration from 0s to 87600h, for example 168h for a week"
 	TTLAfterFinished Duration `json:"ttlAfterFinished,omitempty"`
 }
+
+// TokenSubject is the service account or the user that a token acts as. Whoever
+// declares it needs the right to act as that subject without a token, which
+// admission policy checks, and the operator again at each rotation.
+//
+// +kubebuilder:validation:XValidation:rule="self.kind != 'ServiceAccount' || !format.dns1123Subdomain().validate(self.name).hasValue()",fieldPath=`.name`,message="must be the name of a service account in this namespace, for example deployer"
+// +kubebuilder:validation:XValidation:rule="self.kind != 'User' || !(self.name.startsWith('system:') || self.name.startsWith('accesstoken:'))",fieldPath=`.name`,message="must not begin with system: or accesstoken:, which are not people; for a service account set kind ServiceAccount"
+// +kubebuilder:validation:XValidation:rule="!has(self.groups) || self.kind == 'User'",fieldPath=`.groups`,message="belong to a User; those of a service account follow from its namespace"
+// +kubebuilder:validation:XValidation:rule="!has(self.onRecreate) || self.kind == 'ServiceAccount'",fieldPath=`.onRecreate`,message="belongs to a ServiceAccount: Kubernetes does not know when a user is made again"
+type TokenSubject struct {
+	// kind is ServiceAccount, one of this namespace, whose tokens end with it; or
+	// User, which an AccessTokenPolicy has to allow in this namespace.
+	//
+	// +required
+	// +kubebuilder:validation:Enum=ServiceAccount;User
+	Kind SubjectKind `json:"kind"`
+
+	// name is the name of the service account, or the user name, of up to 256
+	// characters. Declaring a service account takes the RBAC verb create on
+	// serviceaccounts/token of that name; a user, impersonate on users of that
+	// name.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`^[^\x00-\x1f\x7f]+$`
+	Name string `json:"name"`
+
+	// groups are those that the user is in when the token is used; at least one, at
+	// most 16. Each takes the RBAC verb impersonate on groups of that name. Absent
+	// means none. Only with kind User.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:Pattern=`^[^\x00-\x1f\x7f]+$`
+	// +kubebuilder:validation:items:XValidation:rule="!self.startsWith('system:') && self != 'accesstokens' && !self.startsWith('accesstokens:')",message="must not be a group of Kubernetes (system:) or of tokens (accesstokens)"
+	Groups []string `json:"groups,omitempty"`
+
+	// onRecreate is what becomes of the token when its service account is deleted
+	// and made again under the same name. End, the default: the token ended with
+	// the old account, and no other is issued. Reissue: a new token is issued for
+	// the new account, if the creator still may. Only with kind ServiceAccount.
+	//
+	// +optional
+	// +kubebuilder:validation:Enum=End;Reissue
+	OnRecreate OnRecreate `json:"onRecreate,omitempty"`
+}
+
+// OnRecreate is what becomes of a token when its subject is made again.
+type OnRecreate string
+
+const (
+	// OnRecreateEnd: the token stays ended.
+	OnRecreateEnd OnRecreate = "End"
+	// OnRecreateReissue: a new token is issued for the new subject.
+	OnRecreateReissue OnRecreate = "Reissue"
+)
 
 // State is whether a token is wanted.
 //
@@ -336,6 +407,13 @@ type AccessTokenStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=27
 	LastUsedAt Timestamp `json:"lastUsedAt,omitempty"`
+
+	// subjectUID is the UID of the service account that the token issued last acts
+	// as. Absent for a token with another subject.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	SubjectUID string `json:"subjectUID,omitempty"`
 
 	// secretName is the Secret that holds the token. Absent when none does.
 	//

@@ -66,6 +66,21 @@ const (
 	ReasonRevokedByHolder = "RevokedByHolder"
 	// ReasonKeyLost: the key Secret is missing though records exist.
 	ReasonKeyLost = "KeyLost"
+	// ReasonSubjectNotFound: the service account that the token is to act as does
+	// not exist.
+	ReasonSubjectNotFound = "SubjectNotFound"
+	// ReasonSubjectGone: the service account that the token acted as was deleted,
+	// and the token ended with it.
+	ReasonSubjectGone = "SubjectGone"
+	// ReasonSubjectRecreated: the service account was made again, and a new token
+	// issued for it (events only).
+	ReasonSubjectRecreated = "SubjectRecreated"
+	// ReasonCreatorUnchecked: it is not proved that whoever created the AccessToken
+	// may act as its subject, so no token is issued.
+	ReasonCreatorUnchecked = "CreatorUnchecked"
+	// ReasonCreatorLostRight: whoever created the AccessToken may no longer act as
+	// its subject, so no further token is issued.
+	ReasonCreatorLostRight = "CreatorLostRight"
 	// ReasonWriteFailed: the API server refused a write; it is tried again.
 	ReasonWriteFailed = "WriteFailed"
 )

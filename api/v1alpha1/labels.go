@@ -29,8 +29,8 @@ const (
 	// later counts.
 	AnnotationRotateRequestedAt = Group + "/rotate-requested-at"
 
-	// AnnotationCanary on a TokenRecord makes admission policy refuse it, which
-	// proves that the policy is in force.
+	// AnnotationCanary on a TokenRecord, or on an AccessToken with a subject, makes
+	// admission policy refuse it, which proves that the policy is in force.
 	AnnotationCanary = Group + "/canary"
 
 	// AnnotationCreatedBy on an AccessToken is the user name of whoever created
@@ -40,6 +40,11 @@ const (
 	// AnnotationCreatedByUID on an AccessToken is that user's UID, absent where
 	// the authenticator gives none.
 	AnnotationCreatedByUID = Group + "/created-by-uid"
+
+	// AnnotationCreatedByGroups on an AccessToken is the groups that this user was
+	// in then, separated by commas; a comma in a group is %2C there, and a percent
+	// sign %25.
+	AnnotationCreatedByGroups = Group + "/created-by-groups"
 )
 
 // VerbIssue is the RBAC verb on tokenrecords, held cluster-wide by the
@@ -52,8 +57,13 @@ const VerbIssue = "issue"
 const VerbIssueWithoutExpiry = "issue-without-expiry"
 
 // ReservedScopePrefix begins the scopes that mean something to this project
-// itself. Admission policy refuses them.
+// itself. Admission policy asks for the RBAC verb VerbUse on scopes of that name
+// of whoever declares a token with one.
 const ReservedScopePrefix = Group + ":"
+
+// VerbUse is the RBAC verb on scopes that a reserved scope takes. There are no
+// objects of that kind.
+const VerbUse = "use"
 
 // ScopeIntrospect is the reserved scope by which the holder of a token may ask
 // the verifier about other tokens. A token has to name it: one that was declared

@@ -137,24 +137,30 @@ type Origin string
 const OriginDeclared Origin = "Declared"
 
 // SubjectKind is what kind of identity a token acts as.
-//
-// +kubebuilder:validation:Enum=AccessToken
 type SubjectKind string
 
-// SubjectKindAccessToken: the token is its own principal, bound to its
-// namespace, with no rights until RBAC grants some.
-const SubjectKindAccessToken SubjectKind = "AccessToken"
+const (
+	// SubjectKindAccessToken: the token is its own principal, bound to its
+	// namespace, with no rights until RBAC grants some.
+	SubjectKindAccessToken SubjectKind = "AccessToken"
+	// SubjectKindServiceAccount: a service account of the token's namespace, bound
+	// to its UID.
+	SubjectKindServiceAccount SubjectKind = "ServiceAccount"
+	// SubjectKindUser: a person or a machine that Kubernetes keeps no object of.
+	SubjectKindUser SubjectKind = "User"
+)
 
 // Subject is the identity that a token acts as.
 type Subject struct {
 	// kind is what kind of identity it is. AccessToken: the token is its own
-	// principal.
+	// principal. ServiceAccount: one of this namespace. User: a user.
 	//
 	// +required
+	// +kubebuilder:validation:Enum=AccessToken;ServiceAccount;User
 	Kind SubjectKind `json:"kind"`
 
-	// name is the user name, accesstoken:NAMESPACE:NAME for a token that is its
-	// own principal.
+	// name is the user name: accesstoken:NAMESPACE:NAME for a token that is its
+	// own principal, system:serviceaccount:NAMESPACE:NAME for a service account.
 	//
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -162,7 +168,8 @@ type Subject struct {
 	Name string `json:"name"`
 
 	// uid is the identity's UID: of the AccessToken for a token that is its own
-	// principal. Absent where the identity has none.
+	// principal, of the service account for one. Absent where the identity has
+	// none.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
@@ -194,7 +201,26 @@ type Creator struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	UID string `json:"uid,omitempty"`
+
+	// checked is how it was proved that the creator may act as the subject.
+	// Admission: by admission policy, when the AccessToken was created.
+	// AccessReview: by a SubjectAccessReview, when this token was issued. Absent for
+	// a token that is its own principal, which takes no proof.
+	//
+	// +optional
+	// +kubebuilder:validation:Enum=Admission;AccessReview
+	Checked CreatorCheck `json:"checked,omitempty"`
 }
+
+// CreatorCheck is how a creator's right to a subject was proved.
+type CreatorCheck string
+
+const (
+	// CreatorCheckAdmission: by admission policy, when the AccessToken was created.
+	CreatorCheckAdmission CreatorCheck = "Admission"
+	// CreatorCheckAccessReview: by a SubjectAccessReview, when the token was issued.
+	CreatorCheckAccessReview CreatorCheck = "AccessReview"
+)
 
 // TokenRecordStatus takes power away from a token, or records; it never gives
 // any.
@@ -265,7 +291,7 @@ type TokenRecordStatus struct {
 
 // EndReason is why a token ended before its age.
 //
-// +kubebuilder:validation:Enum=Superseded;Suspended;Revoked;Unpublished;Shortened;RevokedByHolder
+// +kubebuilder:validation:Enum=Superseded;Suspended;Revoked;Unpublished;Shortened;RevokedByHolder;SubjectGone
 type EndReason string
 
 const (
@@ -282,6 +308,8 @@ const (
 	EndReasonShortened EndReason = "Shortened"
 	// EndReasonRevokedByHolder: whoever held the token revoked it (RFC 7009).
 	EndReasonRevokedByHolder EndReason = "RevokedByHolder"
+	// EndReasonSubjectGone: the service account that it acted as was deleted.
+	EndReasonSubjectGone EndReason = "SubjectGone"
 )
 
 // TokenRecord is one issued credential; its name is the token ID. Only the

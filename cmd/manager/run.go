@@ -188,7 +188,7 @@ func setUpControllers(mgr ctrl.Manager, live client.Client, ring *keys.Ring, reo
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	return controllers.Setup(mgr, controllers.Options{
-		Live: live, Keys: ring, Reopen: reopen, ClusterID: clusterID,
+		Live: live, Keys: ring, Reopen: reopen, ClusterID: clusterID, Namespace: o.Namespace,
 		Workers: o.workers, Retention: o.retention, Metrics: counters, Audit: auditLog, Clock: clock.RealClock{},
 	})
 }

@@ -70,6 +70,9 @@ func published(a lifecycle.Issue, object *v1alpha1.TokenRecord, secret, replaced
 	case lifecycle.CauseRevokedByHolder:
 		h.eventType, h.reason, h.action = corev1.EventTypeWarning, v1alpha1.ReasonRevokedByHolder, "Replace"
 		h.note = fmt.Sprintf("token %s was revoked by its holder; Secret %s now has token %s, revision %d: find out why, it may have leaked", a.Replaces, secret, object.Name, a.Revision)
+	case lifecycle.CauseSubjectRecreated:
+		h.reason, h.action = v1alpha1.ReasonSubjectRecreated, "Replace"
+		h.note = fmt.Sprintf("the service account was made again; Secret %s now has token %s, revision %d, for the new one", secret, object.Name, a.Revision)
 	case lifecycle.CauseFirst, lifecycle.CauseReactivated, lifecycle.CauseInterval, lifecycle.CauseSchedule, lifecycle.CauseRequested, lifecycle.CauseSecretTemplate, lifecycle.CausePredecessor:
 	}
 	return h
@@ -78,7 +81,7 @@ func published(a lifecycle.Issue, object *v1alpha1.TokenRecord, secret, replaced
 func ended(a lifecycle.EndRecord) happening {
 	h := happening{count: func(r *Reconciler) { r.Metrics.Ended(string(a.Reason)) }}
 	switch a.Reason {
-	case v1alpha1.EndReasonRevoked:
+	case v1alpha1.EndReasonRevoked, v1alpha1.EndReasonSubjectGone:
 		h.audit = func(l *audit.Log) { l.Revoked(audit.OfRecord(a.Record.Object), string(a.Reason)) }
 	case v1alpha1.EndReasonSuspended:
 		h.audit = func(l *audit.Log) { l.Suspended(audit.OfRecord(a.Record.Object), string(a.Reason)) }

@@ -64,6 +64,9 @@ func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, er
 	if err := p.confirmEnds(ctx, state); err != nil {
 		return nil, err
 	}
+	if err := p.observeSubject(ctx, state); err != nil {
+		return nil, err
+	}
 	if !state.Needed() {
 		// What failed is wanted no more, or has arrived although its answer had not.
 		p.Reconciler.failures.forget(p.key())

@@ -34,7 +34,8 @@ type pass struct {
 	effectiveAge *v1alpha1.EffectiveMaxAge
 	happenings   []happening
 	recheck      time.Time
-	issuing      int64 // the revision issued last in this pass, which the status lacks
+	checked      v1alpha1.CreatorCheck // how the right to the subject was proved
+	issuing      int64                 // the revision issued last in this pass, which the status lacks
 }
 
 func (p *pass) key() client.ObjectKey { return client.ObjectKeyFromObject(p.token) }
@@ -48,6 +49,9 @@ func (p *pass) run(ctx context.Context, now time.Time) (*lifecycle.State, error)
 		return nil, err
 	}
 	for range maxActions {
+		if err := p.proveCreator(ctx, state); err != nil {
+			return state, err
+		}
 		action := lifecycle.Next(*state)
 		if action == nil {
 			break

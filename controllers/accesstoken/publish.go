@@ -157,12 +157,12 @@ func (p *pass) newRecord(state *lifecycle.State, revision int64) (tokenformat.Pl
 			AccessTokenUID:  string(p.token.UID),
 			Revision:        revision,
 			Origin:          v1alpha1.OriginDeclared,
-			Subject:         ownPrincipal(p.token),
+			Subject:         subjectOf(p.token, state),
 			Scopes:          p.token.Spec.Scopes,
 			Audiences:       p.token.Spec.Audiences,
 			AllowedCIDRs:    p.token.Spec.AllowedCIDRs,
 			IssuedAt:        v1alpha1.NewTimestamp(state.Now),
-			Creator:         creator(p.token),
+			Creator:         p.creator(state),
 		},
 	}
 	limitAge(&object.Spec, state.Plan, state.Now)
@@ -196,15 +196,6 @@ func ownPrincipal(token *v1alpha1.AccessToken) v1alpha1.Subject {
 		UID:    string(token.UID),
 		Groups: []string{v1alpha1.GroupAccessTokens, v1alpha1.GroupAccessTokens + ":" + token.Namespace},
 	}
-}
-
-// creator is who declared the token, as admission policy stamped it.
-func creator(token *v1alpha1.AccessToken) *v1alpha1.Creator {
-	name := token.Annotations[v1alpha1.AnnotationCreatedBy]
-	if name == "" {
-		return nil
-	}
-	return &v1alpha1.Creator{Username: name, UID: token.Annotations[v1alpha1.AnnotationCreatedByUID]}
 }
 
 func ownerReference(token *v1alpha1.AccessToken) metav1.OwnerReference {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/delegation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
@@ -43,8 +44,8 @@ type Options struct {
 	// Client reads from a cache that shows its own writes
 	// (EnableReadYourWritesConsistency), and writes.
 	Client client.Client
-	// Live reads from the API server.
-	Live client.Reader
+	// Live goes to the API server without a cache.
+	Live client.Client
 	// Keys seal and open records.
 	Keys *keys.Ring
 	// ClusterID is the UID of the namespace kube-system.
@@ -54,6 +55,11 @@ type Options struct {
 	GoodOnceTolerance time.Duration
 	// Waits are given to other writers; zero means lifecycle.DefaultWaits.
 	Waits lifecycle.Waits
+	// Namespace is the operator's own.
+	Namespace string
+	// PolicySettle is how long before an AccessToken with a subject the admission
+	// policies have to be there; zero means delegation.DefaultSettle.
+	PolicySettle time.Duration
 	// Recorder announces what happened; it may drop.
 	Recorder events.EventRecorder
 	// Metrics count what happened.
@@ -76,6 +82,7 @@ type Reconciler struct {
 	failures  *failures
 	overtaken *overtaken
 	statuses  *statuses
+	creators  *delegation.Checker
 }
 
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokens,verbs=get;list;watch;delete
@@ -84,6 +91,11 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=tokenrecords/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
+// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch
+// Create on accesstokens is for dry runs that policy has to refuse.
+// +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokens,verbs=create
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=accesstoken-subject.accesstoken.dev;accesstoken-creator.accesstoken.dev,verbs=get
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile brings one AccessToken a pass nearer to what it declares.

@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/delegation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
@@ -50,6 +51,7 @@ func New(options Options) *Reconciler {
 		failures:  &failures{newStreaks()},
 		overtaken: &overtaken{newStreaks()},
 		statuses:  newStatuses(),
+		creators:  &delegation.Checker{Live: options.Live, Namespace: options.Namespace, Clock: options.Clock, Settle: options.PolicySettle},
 	}
 }
 
@@ -79,6 +81,7 @@ func (r *Reconciler) watches(informers cache.Cache) []source.Source {
 		source.Kind[client.Object](informers, &v1alpha1.AccessToken{}, &handler.EnqueueRequestForObject{}, r.declared()),
 		source.Kind[client.Object](informers, secret, r.belonging(secretOwner)),
 		source.Kind[client.Object](informers, &v1alpha1.TokenRecord{}, r.belonging(recordOwner)),
+		source.Kind[client.Object](informers, serviceAccount(), r.actingAs()),
 	}
 }
 

@@ -49,19 +49,19 @@ func (w *world) record(ctx context.Context, text string) *v1alpha1.TokenRecord {
 
 // countingReader counts what is read past the cache.
 type countingReader struct {
-	client.Reader
+	client.Client
 	reads atomic.Int64
 }
 
 func (r *countingReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 	r.reads.Add(1)
-	return r.Reader.Get(ctx, key, object, options...)
+	return r.Client.Get(ctx, key, object, options...)
 }
 
 // startCounting starts a process whose live reads are counted.
 func (w *world) startCounting(replica int) (*process, *countingReader) {
 	p := w.start(replica)
-	reader := &countingReader{Reader: p.reconciler.Live}
+	reader := &countingReader{Client: p.reconciler.Live}
 	p.reconciler.Live = reader
 	return p, reader
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/accesstoken"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
@@ -55,6 +56,9 @@ type world struct {
 	events    *events.FakeRecorder
 	tolerance time.Duration
 
+	// policySettle is none, but where the wait itself is the matter.
+	policySettle time.Duration
+
 	// held are the IDs of tokens that were seen in a Secret: somebody may have
 	// read them.
 	held map[string]bool
@@ -68,7 +72,9 @@ func newWorld(ctx context.Context) *world {
 		ring:      keys.NewRing(),
 		events:    events.NewFakeRecorder(1000),
 		tolerance: anyTime,
-		held:      map[string]bool{},
+
+		policySettle: time.Nanosecond,
+		held:         map[string]bool{},
 	}
 	namespace := &corev1.Namespace{}
 	gomega.Expect(admin.Get(ctx, client.ObjectKey{Name: w.namespace}, namespace)).To(gomega.Succeed())
@@ -108,7 +114,7 @@ func (w *world) start(replica int) *process {
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	p := &process{world: w, client: &faultyClient{Client: replicas[replica]}}
 	p.reconciler = accesstoken.New(accesstoken.Options{
-		Client: p.client, Live: live, Keys: w.ring, ClusterID: clusterID, GoodOnceTolerance: w.tolerance,
+		Client: p.client, Live: live, Keys: w.ring, ClusterID: clusterID, GoodOnceTolerance: w.tolerance, Namespace: operator.Namespace, PolicySettle: w.policySettle,
 		Recorder: w.events, Metrics: counters, Random: rand.Reader, Clock: w.clock,
 	})
 	return p

@@ -19,6 +19,10 @@ const (
 	// API server knows it as a field selector too.
 	RecordAccessTokenUID = "spec.accessTokenUID"
 
+	// TokenServiceAccount finds the AccessTokens that act as one service account of
+	// their namespace, by its name.
+	TokenServiceAccount = "spec.subject.name"
+
 	// SecretController finds the Secrets (as metadata) that one AccessToken
 	// controls, by its UID.
 	SecretController = "metadata.ownerReferences.uid" //nolint:gosec // a field path
@@ -28,6 +32,9 @@ const (
 func Setup(ctx context.Context, indexer client.FieldIndexer) error {
 	if err := indexer.IndexField(ctx, &v1alpha1.TokenRecord{}, RecordAccessTokenUID, recordAccessTokenUID); err != nil {
 		return fmt.Errorf("index records by AccessToken: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.AccessToken{}, TokenServiceAccount, tokenServiceAccount); err != nil {
+		return fmt.Errorf("index AccessTokens by service account: %w", err)
 	}
 	secret := &metav1.PartialObjectMetadata{}
 	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
@@ -43,6 +50,14 @@ func recordAccessTokenUID(object client.Object) []string {
 		return nil
 	}
 	return []string{record.Spec.AccessTokenUID}
+}
+
+func tokenServiceAccount(object client.Object) []string {
+	token, ok := object.(*v1alpha1.AccessToken)
+	if !ok || token.Spec.Subject == nil || token.Spec.Subject.Kind != v1alpha1.SubjectKindServiceAccount {
+		return nil
+	}
+	return []string{token.Spec.Subject.Name}
 }
 
 func secretController(object client.Object) []string {

@@ -68,6 +68,10 @@ const (
 	CauseRecordLost     Cause = "RecordLost"
 	CauseRecordRevoked  Cause = "RecordRevoked"
 
+	// CauseSubjectRecreated: the service account that the token acted as was deleted
+	// and made again.
+	CauseSubjectRecreated Cause = "SubjectRecreated"
+
 	// CauseRevokedByHolder: whoever held the token revoked it, as one does with a
 	// token that leaked.
 	CauseRevokedByHolder Cause = "RevokedByHolder"
@@ -79,7 +83,7 @@ func (c Cause) Repair() bool {
 	switch c {
 	case CauseSecretDeleted, CauseSecretChanged, CauseRecordLost, CauseRecordRevoked, CauseRevokedByHolder:
 		return true
-	case CauseFirst, CauseInterval, CauseSchedule, CauseRequested, CauseReactivated, CauseSecretTemplate, CausePredecessor:
+	case CauseFirst, CauseInterval, CauseSchedule, CauseRequested, CauseReactivated, CauseSecretTemplate, CausePredecessor, CauseSubjectRecreated:
 	}
 	return false
 }

@@ -13,6 +13,7 @@ type step func(State) Action
 var (
 	activeSteps = []step{
 		deleteFinished,
+		endGone,         // a service account's token ends with it
 		capAge,          // before anything is issued: a shorter age binds at once
 		shorten,         // and so does a shorter lifetime
 		issue,           // the new token is good before the old one is touched
@@ -20,6 +21,7 @@ var (
 		supersede,       // then the old one gets its end
 		endUnpublished,  // and what nobody holds is ended
 		withdrawExpired, // a Secret holds no token that no longer verifies
+		withdrawGone,
 		withdrawRenamed,
 	}
 	takenBackSteps = []step{
@@ -75,7 +77,7 @@ func (s State) Needed() bool {
 // hindered says that nothing is issued until a person edits something.
 func (s State) hindered() bool {
 	_, back := s.takenBack()
-	return back || s.PlanError != nil || s.Conflict()
+	return back || s.PlanError != nil || s.Conflict() || s.unsubjected() || s.Subject != nil && s.Subject.Refusal != nil
 }
 
 // Refused says that a new token is needed by now, and that the API server refused
@@ -109,6 +111,8 @@ func (s State) needed() (Cause, time.Time, bool) {
 		return CauseReactivated, s.Now, true
 	case current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonRevokedByHolder:
 		return CauseRevokedByHolder, s.Now, true
+	case current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonSubjectGone:
+		return CauseSubjectRecreated, s.Now, true
 	case current.ended(s.Now):
 		return CauseRecordRevoked, s.Now, true
 	}

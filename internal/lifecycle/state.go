@@ -55,6 +55,9 @@ type State struct {
 	// Repairs tells of earlier repairs of what others changed.
 	Repairs Repairs
 
+	// Subject is who the token acts as; nil for one that is its own principal.
+	Subject *Subject
+
 	// Failure is that of the last issue, if it failed since the spec was last
 	// changed and a token is still needed.
 	Failure Failure

@@ -43,6 +43,10 @@ func (s State) describeCurrent(status *v1alpha1.AccessTokenStatus) {
 		known = ""
 	}
 	status.TokenID = current.Object.Name
+	status.SubjectUID = ""
+	if current.Object.Spec.Subject.Kind == v1alpha1.SubjectKindServiceAccount {
+		status.SubjectUID = current.Object.Spec.Subject.UID
+	}
 	status.IssuedAt = current.Object.Spec.IssuedAt
 	status.ExpiresAt = ""
 	if end, ends := current.end(s.Now); ends && !current.revoked() {
@@ -88,6 +92,9 @@ func (s State) endedAt() v1alpha1.Timestamp {
 	}
 	if end, finished := s.finishedByAge(); finished {
 		return v1alpha1.NewTimestamp(end)
+	}
+	if found && current.revoked() && s.unsubjected() {
+		return current.Object.Status.RevokedAt
 	}
 	if found && current.verifies(s.Now) {
 		return ""

@@ -202,12 +202,26 @@ var _ = Describe("A token without an end", func() {
 })
 
 var _ = Describe("A reserved scope", func() {
-	DescribeTable("is refused, also to an administrator", func(ctx SpecContext, user string) {
-		err := asUser(rest.ImpersonationConfig{UserName: user, Groups: []string{"system:masters"}}).
-			Create(ctx, accessToken("ci", `{scopes: [deploy:shop, "accesstoken.dev:introspect"]}`))
-		Expect(err).To(beForbiddenBy("accesstoken-reserved-scopes",
-			"spec.scopes: "+user+" asked for accesstoken.dev:introspect, but scopes that begin with accesstoken.dev: are reserved: use another scope"))
-	}, Entry(nil, "admin"), Entry(nil, bob))
+	create := func(ctx context.Context, user string) error {
+		return as(user).Create(ctx, accessToken("ci", `{scopes: [deploy:shop, "accesstoken.dev:introspect"]}`))
+	}
+
+	It("takes a right of its own, to that scope", func(ctx SpecContext) {
+		Expect(create(ctx, bob)).To(beForbiddenBy("accesstoken-reserved-scopes",
+			"spec.scopes: bob asked for accesstoken.dev:introspect, which takes the verb use on scopes of each such name in namespace "+namespace,
+			"use another scope, or ask for the right"))
+		allow(ctx, "other", rbacv1.PolicyRule{APIGroups: []string{v1alpha1.Group}, Resources: []string{"scopes"}, ResourceNames: []string{"accesstoken.dev:other"}, Verbs: []string{v1alpha1.VerbUse}})
+		Eventually(ctx, func() bool {
+			return mayNamed(ctx, bob, v1alpha1.VerbUse, "scopes", "", "accesstoken.dev:other", namespace)
+		}).Should(BeTrue())
+		Expect(create(ctx, bob)).To(beForbiddenBy("accesstoken-reserved-scopes"))
+		allow(ctx, "introspect", rbacv1.PolicyRule{APIGroups: []string{v1alpha1.Group}, Resources: []string{"scopes"}, ResourceNames: []string{v1alpha1.ScopeIntrospect}, Verbs: []string{v1alpha1.VerbUse}})
+		Eventually(ctx, func() error { return create(ctx, bob) }).Should(Succeed())
+	})
+
+	It("is not in the rights of an editor of the namespace", func(ctx SpecContext) {
+		Expect(mayNamed(ctx, bob, v1alpha1.VerbUse, "scopes", "", v1alpha1.ScopeIntrospect, namespace)).To(BeFalse())
+	})
 
 	It("is no scope that looks like it", func(ctx SpecContext) {
 		Expect(as(bob).Create(ctx, accessToken("ci", `{scopes: [accesstoken.dev, "x:accesstoken.dev:y", "accesstoken.device:z"]}`))).To(Succeed())

@@ -64,6 +64,7 @@ func canonical(spec *v1alpha1.TokenRecordSpec, at place) ([]byte, error) {
 		// Written even when empty: that there is a creator is a fact of its own.
 		e.bytes(tagCreatorUsername, spec.Creator.Username)
 		e.text(tagCreatorUID, spec.Creator.UID)
+		e.text(tagCreatorChecked, string(spec.Creator.Checked))
 	}
 	e.text(tagKeyID, spec.KeyID)
 	return e.out, e.err

@@ -113,6 +113,13 @@ func decodeField(spec *v1alpha1.TokenRecordSpec, at *place, f field) error {
 			return errors.New("no user name before it")
 		}
 		return decodeText(f.value, &spec.Creator.UID)
+	case tagCreatorChecked:
+		if spec.Creator == nil {
+			return errors.New("no user name before it")
+		}
+		var checked string
+		err = decodeText(f.value, &checked)
+		spec.Creator.Checked = v1alpha1.CreatorCheck(checked)
 	default:
 		err = errors.New("unknown")
 	}
@@ -201,7 +208,7 @@ func anyRecord(t *rapid.T) (v1alpha1.TokenRecordSpec, place) {
 		KeyID:          text("keyID"),
 	}
 	if rapid.Bool().Draw(t, "creator") {
-		spec.Creator = &v1alpha1.Creator{Username: text("username"), UID: text("creator uid")}
+		spec.Creator = &v1alpha1.Creator{Username: text("username"), UID: text("creator uid"), Checked: v1alpha1.CreatorCheck(text("checked"))}
 	}
 	return spec, place{text("cluster"), text("namespace"), text("name")}
 }

@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
@@ -32,6 +33,9 @@ func check(spec *v1alpha1.TokenRecordSpec, at place) error {
 	if err := checkOrigin(spec, at.name); err != nil {
 		return err
 	}
+	if err := checkSubject(spec, at.namespace); err != nil {
+		return err
+	}
 	if err := checkLists(spec); err != nil {
 		return err
 	}
@@ -51,6 +55,31 @@ func checkOrigin(spec *v1alpha1.TokenRecordSpec, name string) error {
 		return malformed("spec: accessTokenName, accessTokenUID or revision of a declared token is missing")
 	case name != token.DeclaredID(spec.AccessTokenUID, spec.Revision):
 		return malformed("metadata.name is not the ID of spec.accessTokenUID and spec.revision")
+	}
+	return nil
+}
+
+// checkSubject demands of a token that acts as another that the creator's right
+// to it was proved, and of a service account that it is one of the namespace and
+// has its UID.
+func checkSubject(spec *v1alpha1.TokenRecordSpec, namespace string) error {
+	subject := &spec.Subject
+	switch subject.Kind {
+	case v1alpha1.SubjectKindAccessToken:
+		return nil
+	case v1alpha1.SubjectKindServiceAccount:
+		if !strings.HasPrefix(subject.Name, "system:serviceaccount:"+namespace+":") || subject.UID == "" {
+			return malformed("spec.subject: not a service account of namespace %s, or without its UID", namespace)
+		}
+	case v1alpha1.SubjectKindUser:
+		if strings.HasPrefix(subject.Name, "system:") || strings.HasPrefix(subject.Name, v1alpha1.PrincipalPrefix) {
+			return malformed("spec.subject.name: not that of a user")
+		}
+	default:
+		return malformed("spec.subject.kind: %q is not known", string(subject.Kind))
+	}
+	if spec.Creator == nil || spec.Creator.Checked == "" {
+		return malformed("spec.creator.checked is missing, which a token that acts as another must have")
 	}
 	return nil
 }

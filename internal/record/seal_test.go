@@ -62,6 +62,12 @@ func TestSealRefusesWhatItWouldHaveToMend(t *testing.T) {
 		"an age that use extends, without a last moment":  func(a *arguments) { a.rec.Spec.ExtendWhenUsed, a.rec.Spec.NotAfter = true, "" },
 		"a last moment that use leads to, without an age": func(a *arguments) { a.rec.Spec.ExtendWhenUsed, a.rec.Spec.MaxAgeSeconds = true, nil },
 		"a creator without a name":                        func(a *arguments) { a.rec.Spec.Creator.Username = "" },
+		"another's subject without a creator":             func(a *arguments) { a.rec.Spec.Creator = nil },
+		"another's subject without a proof":               func(a *arguments) { a.rec.Spec.Creator.Checked = "" },
+		"a subject of an unknown kind":                    func(a *arguments) { a.rec.Spec.Subject.Kind = "Node" },
+		"a service account without a UID":                 func(a *arguments) { a.rec.Spec.Subject.UID = "" },
+		"a service account of another namespace":          func(a *arguments) { a.rec.Spec.Subject.Name = "system:serviceaccount:other:deployer" },
+		"a user who is a service account":                 func(a *arguments) { a.rec.Spec.Subject.Kind = v1alpha1.SubjectKindUser },
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := arguments{v.unsealed(t), v.KeyID, v.key(), v.ClusterID, v.secretDigest()}

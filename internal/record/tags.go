@@ -51,7 +51,7 @@ const (
 const (
 	tagCreatorUsername tag = 0x50 // spec.creator.username
 	tagCreatorUID      tag = 0x51 // spec.creator.uid
-	tagCreatorChecked  tag = 0x52 // reserved: how the creator's right was proved
+	tagCreatorChecked  tag = 0x52 // spec.creator.checked
 )
 
 // What it is sealed with. The hash and the seal themselves are not encoded.

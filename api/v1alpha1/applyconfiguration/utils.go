@@ -56,6 +56,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.TokenRecordSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TokenRecordStatus"):
 		return &apiv1alpha1.TokenRecordStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TokenSubject"):
+		return &apiv1alpha1.TokenSubjectApplyConfiguration{}
 
 	}
 	return nil

@@ -143,6 +143,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: state
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.State
+    - name: subject
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.TokenSubject
     - name: ttlAfterFinished
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Duration
@@ -187,6 +190,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: secretName
       type:
         scalar: string
+    - name: subjectUID
+      type:
+        scalar: string
     - name: tokenID
       type:
         scalar: string
@@ -203,12 +209,17 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Creator
   map:
     fields:
+    - name: checked
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.CreatorCheck
     - name: uid
       type:
         scalar: string
     - name: username
       type:
         scalar: string
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.CreatorCheck
+  scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.CronSchedule
   scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Duration
@@ -274,6 +285,8 @@ var schemaYAML = typed.YAMLObject(`types:
         map:
           elementType:
             namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.LabelValue
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.OnRecreate
+  scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Origin
   scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PlaceHolder
@@ -469,6 +482,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: revokedAt
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Timestamp
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.TokenSubject
+  map:
+    fields:
+    - name: groups
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: kind
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.SubjectKind
+    - name: name
+      type:
+        scalar: string
+    - name: onRecreate
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.OnRecreate
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
   map:
     fields:

@@ -35,11 +35,16 @@ type AccessTokenSpecApplyConfiguration struct {
 	// maxAge if that is longer. A shorter maxLifetime binds the live token at once,
 	// a longer one the next token.
 	MaxLifetime *apiv1alpha1.Duration `json:"maxLifetime,omitempty"`
+	// subject is who the token acts as. Absent means that the token is its own
+	// principal: user accesstoken:NAMESPACE:NAME, with no rights until RBAC grants
+	// some. Fixed at creation, but for onRecreate.
+	Subject *TokenSubjectApplyConfiguration `json:"subject,omitempty"`
 	// scopes are what the token may be used for, in the words of whoever
 	// accepts it, such as deploy:shop; at least one, at most 64, each of up to
 	// 128 printable ASCII characters without space, quote or backslash (RFC 6749
-	// section 3.3). Scopes that begin with accesstoken.dev: are reserved. Absent
-	// means that the token is not limited by scope. Fixed at creation.
+	// section 3.3). Each that begins with accesstoken.dev: takes the RBAC verb use
+	// on scopes of that name in the namespace. Absent means that the token is not
+	// limited by scope. Fixed at creation.
 	Scopes []string `json:"scopes,omitempty"`
 	// audiences are who may accept the token, such as a service's URL; at least
 	// one, at most 16, each of up to 256 characters. The audience kubernetes
@@ -105,6 +110,14 @@ func (b *AccessTokenSpecApplyConfiguration) WithExtendWhenUsed(value bool) *Acce
 // If called multiple times, the MaxLifetime field is set to the value of the last call.
 func (b *AccessTokenSpecApplyConfiguration) WithMaxLifetime(value apiv1alpha1.Duration) *AccessTokenSpecApplyConfiguration {
 	b.MaxLifetime = &value
+	return b
+}
+
+// WithSubject sets the Subject field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Subject field is set to the value of the last call.
+func (b *AccessTokenSpecApplyConfiguration) WithSubject(value *TokenSubjectApplyConfiguration) *AccessTokenSpecApplyConfiguration {
+	b.Subject = value
 	return b
 }
 

@@ -44,6 +44,9 @@ type AccessTokenStatusApplyConfiguration struct {
 	// lastUsedAt is when the token was last used, an hour coarse; the
 	// TokenRecord has it to ten minutes. Absent means never, as far as is known.
 	LastUsedAt *apiv1alpha1.Timestamp `json:"lastUsedAt,omitempty"`
+	// subjectUID is the UID of the service account that the token issued last acts
+	// as. Absent for a token with another subject.
+	SubjectUID *string `json:"subjectUID,omitempty"`
 	// secretName is the Secret that holds the token. Absent when none does.
 	SecretName *string `json:"secretName,omitempty"`
 	// maxAge is the effective maximum age and where it came from. Absent until
@@ -147,6 +150,14 @@ func (b *AccessTokenStatusApplyConfiguration) WithNextRotationAt(value apiv1alph
 // If called multiple times, the LastUsedAt field is set to the value of the last call.
 func (b *AccessTokenStatusApplyConfiguration) WithLastUsedAt(value apiv1alpha1.Timestamp) *AccessTokenStatusApplyConfiguration {
 	b.LastUsedAt = &value
+	return b
+}
+
+// WithSubjectUID sets the SubjectUID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SubjectUID field is set to the value of the last call.
+func (b *AccessTokenStatusApplyConfiguration) WithSubjectUID(value string) *AccessTokenStatusApplyConfiguration {
+	b.SubjectUID = &value
 	return b
 }
 

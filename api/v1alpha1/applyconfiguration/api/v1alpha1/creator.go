@@ -2,6 +2,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+)
+
 // CreatorApplyConfiguration represents a declarative configuration of the Creator type for use
 // with apply.
 //
@@ -11,6 +15,11 @@ type CreatorApplyConfiguration struct {
 	Username *string `json:"username,omitempty"`
 	// uid is the creator's UID. Absent where the authenticator gave none.
 	UID *string `json:"uid,omitempty"`
+	// checked is how it was proved that the creator may act as the subject.
+	// Admission: by admission policy, when the AccessToken was created.
+	// AccessReview: by a SubjectAccessReview, when this token was issued. Absent for
+	// a token that is its own principal, which takes no proof.
+	Checked *apiv1alpha1.CreatorCheck `json:"checked,omitempty"`
 }
 
 // CreatorApplyConfiguration constructs a declarative configuration of the Creator type for use with
@@ -32,5 +41,13 @@ func (b *CreatorApplyConfiguration) WithUsername(value string) *CreatorApplyConf
 // If called multiple times, the UID field is set to the value of the last call.
 func (b *CreatorApplyConfiguration) WithUID(value string) *CreatorApplyConfiguration {
 	b.UID = &value
+	return b
+}
+
+// WithChecked sets the Checked field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Checked field is set to the value of the last call.
+func (b *CreatorApplyConfiguration) WithChecked(value apiv1alpha1.CreatorCheck) *CreatorApplyConfiguration {
+	b.Checked = &value
 	return b
 }

@@ -12,13 +12,14 @@ import (
 // Subject is the identity that a token acts as.
 type SubjectApplyConfiguration struct {
 	// kind is what kind of identity it is. AccessToken: the token is its own
-	// principal.
+	// principal. ServiceAccount: one of this namespace. User: a user.
 	Kind *apiv1alpha1.SubjectKind `json:"kind,omitempty"`
-	// name is the user name, accesstoken:NAMESPACE:NAME for a token that is its
-	// own principal.
+	// name is the user name: accesstoken:NAMESPACE:NAME for a token that is its
+	// own principal, system:serviceaccount:NAMESPACE:NAME for a service account.
 	Name *string `json:"name,omitempty"`
 	// uid is the identity's UID: of the AccessToken for a token that is its own
-	// principal. Absent where the identity has none.
+	// principal, of the service account for one. Absent where the identity has
+	// none.
 	UID *string `json:"uid,omitempty"`
 	// groups are the groups that the identity is in: accesstokens and
 	// accesstokens:NAMESPACE for a token that is its own principal. Absent

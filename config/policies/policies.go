@@ -1,0 +1,48 @@
+// Package policies holds the admission policies that this release ships, as far
+// as the programs have to know them. What they mean is written in the files
+// themselves; kubectl and kustomize install them.
+package policies
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"sigs.k8s.io/yaml"
+)
+
+//go:embed subject.yaml
+var subject string
+
+//go:embed creator.yaml
+var creator string
+
+// Policy is an admission policy and what puts it in force.
+type Policy struct {
+	Policy  admissionv1.ValidatingAdmissionPolicy
+	Binding admissionv1.ValidatingAdmissionPolicyBinding
+}
+
+// Subject asks whoever declares a token that acts as somebody else for the right
+// to. It fails only for a release whose files were broken.
+func Subject() (Policy, error) { return parse("subject.yaml", subject) }
+
+// Creator keeps who created an AccessToken from being written by anybody else. It
+// fails as Subject does.
+func Creator() (Policy, error) { return parse("creator.yaml", creator) }
+
+func parse(file, content string) (Policy, error) {
+	var p Policy
+	policy, binding, two := strings.Cut(content, "\n---\n")
+	if !two {
+		return p, fmt.Errorf("%s: holds no two objects", file)
+	}
+	if err := yaml.UnmarshalStrict([]byte(policy), &p.Policy); err != nil {
+		return p, fmt.Errorf("%s: %w", file, err)
+	}
+	if err := yaml.UnmarshalStrict([]byte(binding), &p.Binding); err != nil {
+		return p, fmt.Errorf("%s: %w", file, err)
+	}
+	return p, nil
+}
