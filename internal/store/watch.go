@@ -71,13 +71,7 @@ func (w *Watches) Run(ctx context.Context, config *rest.Config) error {
 	var group sync.WaitGroup
 	keysRead := make(chan struct{})
 	group.Go(func() {
-		// Records open with the keys: listed before, they would all be read in vain,
-		// and their tokens not be found until they were read anew.
-		select {
-		case <-ctx.Done():
-		case <-keysRead:
-			w.watchRecords(ctx, cache.NewListWatchFromClient(records, "tokenrecords", "", fields.Everything()))
-		}
+		w.watchRecords(ctx, cache.NewListWatchFromClient(records, "tokenrecords", "", fields.Everything()), keysRead)
 	})
 	group.Go(func() {
 		resource := v1alpha1.GroupVersion.WithResource("accesstokens")
@@ -103,14 +97,23 @@ func (w *Watches) hear(kind Kind) func() {
 	return func() { w.Freshness.Hear(kind, w.Clock.Now()) }
 }
 
-// watchRecords watches, and begins anew whenever it is told to.
-func (w *Watches) watchRecords(ctx context.Context, source cache.ListerWatcher) {
+// watchRecords watches, and begins anew whenever it is told to. Records open with
+// the keys: taken in before those, they would all be read in vain, and their
+// tokens not be found until they were read anew.
+func (w *Watches) watchRecords(ctx context.Context, source cache.ListerWatcher, keysRead <-chan struct{}) {
+	replace := func(list []*v1alpha1.TokenRecord) {
+		select {
+		case <-ctx.Done():
+		case <-keysRead:
+			w.Store.ReplaceRecords(list)
+		}
+	}
 	for ctx.Err() == nil {
 		once, again := context.WithCancel(ctx)
 		var group sync.WaitGroup
 		group.Go(func() {
 			w.watch(once, source, &target[*v1alpha1.TokenRecord]{
-				put: w.Store.PutRecord, remove: w.Store.DeleteRecord, replace: w.Store.ReplaceRecords, hear: w.hear(KindTokenRecord),
+				put: w.Store.PutRecord, remove: w.Store.DeleteRecord, replace: replace, hear: w.hear(KindTokenRecord),
 				strip: func(rec *v1alpha1.TokenRecord) { rec.ManagedFields, rec.OwnerReferences, rec.Labels = nil, nil, nil },
 			})
 		})

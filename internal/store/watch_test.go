@@ -1,9 +1,15 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,6 +58,7 @@ type watched struct {
 	store     *store.Store
 	freshness *store.Freshness
 	ring      *keys.Ring
+	keyless   atomic.Int64 // records of the namespace that were refused for want of their key
 }
 
 // watch runs the watches over a configuration until the test ends.
@@ -80,6 +87,11 @@ func (w *watched) run(config *rest.Config) {
 	relist := make(chan struct{}, 1)
 	w.store = store.New(store.Options{
 		Opener: record.Opener{Keys: w.ring, ClusterID: w.mint.ClusterID}, Clock: clock.RealClock{},
+		Refused: func(rec *v1alpha1.TokenRecord, why store.Refusal, _ error) {
+			if rec.Namespace == w.namespace && why == store.RefusalKeyUnknown {
+				w.keyless.Add(1)
+			}
+		},
 		Relist: func() {
 			select {
 			case relist <- struct{}{}:
@@ -207,6 +219,58 @@ func TestWatchesTellOfRecordsWithinASecond(t *testing.T) {
 	w.within(promptly, "the forged one is refused", func() bool { return w.store.Refused()[store.RefusalSealBroken] > 0 })
 	if w.lookup(forged) != nil {
 		t.Error("the forged one is found")
+	}
+}
+
+// keysLast lets no request for Secrets through before the list of records is here.
+type keysLast struct {
+	next   http.RoundTripper
+	listed chan struct{}
+	list   func() // closes it
+}
+
+func (k *keysLast) RoundTrip(request *http.Request) (*http.Response, error) {
+	if strings.Contains(request.URL.Path, "/secrets") {
+		select {
+		case <-k.listed:
+		case <-request.Context().Done():
+		}
+	}
+	response, err := k.next.RoundTrip(request)
+	if err == nil && strings.HasSuffix(request.URL.Path, "/tokenrecords") {
+		response.Body = &listedBody{response.Body, k.list}
+	}
+	return response, err
+}
+
+// listedBody says when the last record of a list was read.
+type listedBody struct {
+	io.ReadCloser
+	listed func()
+}
+
+func (b *listedBody) Read(p []byte) (n int, err error) {
+	n, err = b.ReadCloser.Read(p)
+	if bytes.Contains(p[:n], []byte(metav1.InitialEventsAnnotationKey)) {
+		b.listed()
+	}
+	return n, err
+}
+
+func TestRecordsThatComeBeforeTheKeysWaitForThem(t *testing.T) {
+	w := watch(t, testenv.Config(t))
+	_, rec := w.declare(w.mint, w.namespace, "deploy")
+	w.within(promptly, "the record is found", w.live(rec))
+
+	listed := make(chan struct{})
+	config := rest.CopyConfig(testenv.Config(t))
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return &keysLast{next, listed, sync.OnceFunc(func() { close(listed) })}
+	})
+	again := &watched{T: t, admin: w.admin, namespace: w.namespace, mint: w.mint, freshness: &store.Freshness{}, ring: keys.NewRing()}
+	again.run(config)
+	if !again.live(rec)() || again.keyless.Load() > 0 {
+		t.Errorf("found: %v, and refused %d records for want of their key", again.live(rec)(), again.keyless.Load())
 	}
 }
 
