@@ -44,7 +44,7 @@ func (c *cluster) startOperator(ctx context.Context, progress func(string)) (err
 		return err
 	}
 	progress("starting the verifier")
-	c.verifier, err = operator.StartVerifier(ctx, c.controlPlane, operator.VerifierOptions{Config: verifierConfig})
+	c.verifier, err = operator.StartVerifier(ctx, c.controlPlane, operator.VerifierOptions{Config: verifierConfig, KeepConfig: true})
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -27,9 +28,14 @@ const serviceAccountLife = 365 * 24 * time.Hour
 // without a client-side rate limit.
 func (cp *ControlPlane) Config() *rest.Config { return rest.CopyConfig(cp.admin) }
 
-// Kubeconfig is the path of the administrator's kubeconfig, readable by its
-// owner only.
-func (cp *ControlPlane) Kubeconfig() string { return filepath.Join(cp.dir, adminKubeconfig) }
+// Kubeconfig is the path of a kubeconfig with the administrator in it, readable by
+// its owner only, for whoever plays with the control plane: clusters, users and
+// contexts that somebody added, and what is current, stay over a restart.
+func (cp *ControlPlane) Kubeconfig() string { return filepath.Join(cp.dir, personsKubeconfig) }
+
+// adminKubeconfig is one that nobody else changes, so that the control plane goes on
+// as administrator whatever people make current in theirs.
+func (cp *ControlPlane) adminKubeconfig() string { return filepath.Join(cp.dir, adminKubeconfig) }
 
 // ServiceAccountConfig returns a configuration with the rights of an existing
 // service account and nothing more, good for a year and without a client-side
@@ -65,10 +71,34 @@ func (cp *ControlPlane) Metrics(ctx context.Context) ([]byte, error) {
 	return metrics, nil
 }
 
+// kubeconfigName is what the cluster, the user and the context are called.
+const kubeconfigName = "accesstoken"
+
 // WriteKubeconfig writes config as a kubeconfig that only its owner can read.
 func WriteKubeconfig(config *rest.Config, path string) error {
-	const name = "accesstoken"
 	kubeconfig := clientcmdapi.NewConfig()
+	addTo(kubeconfig, config)
+	return writeEncoded(kubeconfig, path)
+}
+
+// mergeKubeconfig brings the cluster and the user of a kubeconfig up to date, and
+// leaves what else is in it.
+func mergeKubeconfig(config *rest.Config, path string) error {
+	kubeconfig, err := clientcmd.LoadFromFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		kubeconfig = clientcmdapi.NewConfig()
+	case err != nil:
+		return fmt.Errorf("read %s, to which people may have added: %w; mend it, or delete it to have a new one", path, err)
+	}
+	addTo(kubeconfig, config)
+	return writeEncoded(kubeconfig, path)
+}
+
+// addTo adds the cluster and the user that config is for, and a context of both
+// unless there is one.
+func addTo(kubeconfig *clientcmdapi.Config, config *rest.Config) {
+	const name = kubeconfigName
 	kubeconfig.Clusters[name] = &clientcmdapi.Cluster{
 		Server:                   config.Host,
 		CertificateAuthority:     config.CAFile,
@@ -81,8 +111,15 @@ func WriteKubeconfig(config *rest.Config, path string) error {
 		ClientKeyData:         config.KeyData,
 		Token:                 config.BearerToken,
 	}
-	kubeconfig.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
-	kubeconfig.CurrentContext = name
+	if kubeconfig.Contexts[name] == nil {
+		kubeconfig.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
+	}
+	if kubeconfig.Contexts[kubeconfig.CurrentContext] == nil {
+		kubeconfig.CurrentContext = name
+	}
+}
+
+func writeEncoded(kubeconfig *clientcmdapi.Config, path string) error {
 	content, err := clientcmd.Write(*kubeconfig)
 	if err != nil {
 		return fmt.Errorf("encode kubeconfig: %w", err)
@@ -103,7 +140,8 @@ func (cp *ControlPlane) writeConfigs() error {
 	}
 	cp.admin = admin
 	return errors.Join(
-		WriteKubeconfig(admin, cp.Kubeconfig()),
+		WriteKubeconfig(admin, cp.adminKubeconfig()),
+		mergeKubeconfig(admin, cp.Kubeconfig()),
 		WriteKubeconfig(controllers, filepath.Join(cp.dir, controllersKubeconfig)),
 	)
 }

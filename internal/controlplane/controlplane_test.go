@@ -18,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 const (
@@ -131,6 +133,8 @@ func TestRestartKeepsObjectsPortAndCredentials(t *testing.T) {
 	if err := first.Stop(); err != nil {
 		t.Fatal(err)
 	}
+	log := filepath.Join(options.Dir, "logs", "kube-apiserver.log")
+	logged := read(t, log)
 
 	second := start(t, options)
 	if second.Config().Host != host {
@@ -139,9 +143,77 @@ func TestRestartKeepsObjectsPortAndCredentials(t *testing.T) {
 	if read(t, second.Kubeconfig()) != kubeconfig {
 		t.Error("kubeconfig changed over the restart")
 	}
+	if now := read(t, log); !strings.HasPrefix(now, logged) || len(now) == len(logged) {
+		t.Errorf("the log of the first run is lost: %d bytes, %d before", len(now), len(logged))
+	}
 	_, err = client(t, second.Config()).CoreV1().ConfigMaps("default").Get(t.Context(), "kept", metav1.GetOptions{})
 	if err != nil {
 		t.Errorf("object after restart: %v", err)
+	}
+}
+
+func TestAKubeconfigThatPeopleAddedToIsBroughtUpToDate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	config := func(host string) *rest.Config { return &rest.Config{Host: host, BearerToken: "of " + host} }
+	if err := mergeKubeconfig(config("https://127.0.0.1:1"), path); err != nil {
+		t.Fatal(err)
+	}
+	edited, err := clientcmd.LoadFromFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited.AuthInfos["nobody"] = &clientcmdapi.AuthInfo{Token: "mine"}
+	edited.Contexts["nobody"] = &clientcmdapi.Context{Cluster: kubeconfigName, AuthInfo: "nobody", Namespace: "shop"}
+	edited.Contexts[kubeconfigName].Namespace = "ci"
+	edited.CurrentContext = "nobody"
+	if err := clientcmd.WriteToFile(*edited, path); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := mergeKubeconfig(config("https://127.0.0.1:2"), path); err != nil {
+		t.Fatal(err)
+	}
+	now, err := clientcmd.LoadFromFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now.CurrentContext != "nobody" || now.Contexts["nobody"].Namespace != "shop" || now.AuthInfos["nobody"].Token != "mine" || now.Contexts[kubeconfigName].Namespace != "ci" {
+		t.Errorf("what people added is lost: %+v", now)
+	}
+	if now.Clusters[kubeconfigName].Server != "https://127.0.0.1:2" || now.AuthInfos[kubeconfigName].Token != "of https://127.0.0.1:2" {
+		t.Errorf("ours is not up to date: %+v", now)
+	}
+
+	if err := os.WriteFile(path, []byte("spoilt: ["), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := mergeKubeconfig(config("https://127.0.0.1:3"), path); err == nil || !strings.Contains(err.Error(), path) || read(t, path) != "spoilt: [" {
+		t.Errorf("a file that cannot be read: %v", err)
+	}
+}
+
+func TestALongLogIsKeptBesideTheNewOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	for _, step := range []struct {
+		size, want int64
+		moved      bool
+	}{{0, 0, false}, {mostLog, mostLog, false}, {mostLog + 1, 0, true}} {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(path, step.size); err != nil {
+			t.Fatal(err)
+		}
+		log, size, err := openLog(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(path + ".1"); size != step.want || (err == nil) != step.moved {
+			t.Errorf("%d bytes: written on after %d, moved: %v", step.size, size, err == nil)
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ func (cp *ControlPlane) kubectl(ctx context.Context, input io.Reader, args ...st
 	cmd := exec.CommandContext(ctx, cp.KubectlPath(), args...)
 	cmd.Stdin = input
 	cmd.Env = append(os.Environ(),
-		"KUBECONFIG="+cp.Kubeconfig(),
+		"KUBECONFIG="+cp.adminKubeconfig(),
 		"KUBECACHEDIR="+filepath.Join(cp.dir, "kubectl-cache"),
 		"KUBECTL_KUBERC=false", // a person's own aliases and defaults do not belong here
 	)

@@ -24,26 +24,31 @@ const (
 	// died.
 	tailLines = 15
 	tailBytes = 16 << 10
+
+	// mostLog is how long a log may be and still be written on.
+	mostLog = 10 << 20
 )
 
 // Process is one running child, with its output in a log file.
 type Process struct {
 	name    string
 	logPath string
+	logged  int64 // by earlier runs
 	cmd     *exec.Cmd
 	done    chan struct{} // closed when the process is gone
 	exitErr error         // valid after done
 }
 
 // StartProcess runs a program in the working directory dir, with its output in
-// the file logPath, which is truncated. Environment entries in env are added to
-// the caller's own. The child has its own process group and, on Linux, dies with
-// the caller.
+// the file logPath, after what is there already: why the last run ended is worth
+// most after a restart. A long one is moved to logPath.1 first. Environment entries
+// in env are added to the caller's own. The child has its own process group and, on
+// Linux, dies with the caller.
 func StartProcess(name, path string, args, env []string, dir, logPath string) (*Process, error) {
 	if err := os.MkdirAll(filepath.Dir(logPath), 0o700); err != nil {
 		return nil, fmt.Errorf("log folder of %s: %w", name, err)
 	}
-	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	log, logged, err := openLog(logPath)
 	if err != nil {
 		return nil, fmt.Errorf("log of %s: %w", name, err)
 	}
@@ -53,11 +58,28 @@ func StartProcess(name, path string, args, env []string, dir, logPath string) (*
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.Env = append(os.Environ(), env...)
 	cmd.SysProcAttr = childAttributes()
-	p := &Process{name: name, logPath: logPath, cmd: cmd, done: make(chan struct{})}
+	p := &Process{name: name, logPath: logPath, logged: logged, cmd: cmd, done: make(chan struct{})}
 	if err := p.launch(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	return p, nil
+}
+
+// openLog opens a log to append to it, and says how long it is.
+func openLog(path string) (log *os.File, size int64, err error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > mostLog {
+		if err := os.Rename(path, path+".1"); err != nil {
+			return nil, 0, err
+		}
+	}
+	if log, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return nil, 0, err
+	}
+	info, err := log.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, log.Close())
+	}
+	return log, info.Size(), nil
 }
 
 // launch starts the child on a thread that lives as long as the child: Linux
@@ -129,15 +151,15 @@ func (p *Process) kill() error {
 	return nil
 }
 
-// Tail returns the last lines of the log, or why they cannot be had.
+// Tail returns the last lines that the process logged, or why they cannot be had.
 func (p *Process) Tail() string {
 	file, err := os.Open(p.logPath)
 	if err != nil {
 		return err.Error()
 	}
 	defer func() { _ = file.Close() }()
-	if info, err := file.Stat(); err == nil && info.Size() > tailBytes {
-		_, _ = file.Seek(-tailBytes, io.SeekEnd)
+	if info, err := file.Stat(); err == nil {
+		_, _ = file.Seek(max(p.logged, info.Size()-tailBytes), io.SeekStart)
 	}
 	content, err := io.ReadAll(file)
 	if err != nil {

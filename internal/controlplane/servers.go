@@ -23,7 +23,8 @@ const (
 	auditLogFile          = "audit.log"
 	auditPolicyFile       = "audit-policy.yaml"
 	portFile              = "port"
-	adminKubeconfig       = "kubeconfig"
+	adminKubeconfig       = "admin.kubeconfig"
+	personsKubeconfig     = "kubeconfig"
 	controllersKubeconfig = "controller-manager.kubeconfig"
 
 	// etcd listens on a socket in the state folder, which is private to its

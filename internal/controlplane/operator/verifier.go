@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -26,6 +27,10 @@ type VerifierOptions struct {
 	// defaults.
 	Config string
 
+	// KeepConfig leaves the configuration of an earlier start as it is, which a person
+	// may have changed.
+	KeepConfig bool
+
 	// Args are further arguments; a later one wins.
 	Args []string
 }
@@ -34,6 +39,7 @@ type VerifierOptions struct {
 type Verifier struct {
 	*controlplane.Process
 	addresses verifierAddresses
+	config    string
 }
 
 type verifierAddresses struct{ health, metrics, https, extAuthz, webhooks string }
@@ -41,7 +47,7 @@ type verifierAddresses struct{ health, metrics, https, extAuthz, webhooks string
 // StartVerifier runs a verifier beside a control plane that was started with
 // controlplane.Options.Verifier, and returns when it says that it is ready, which
 // it is once a manager has made the keys. Its files are in the state folder of
-// the control plane: logs/NAME.log, NAME.kubeconfig and NAME.yaml.
+// the control plane: logs/NAME.log, NAME.kubeconfig, NAME.addresses and NAME.yaml.
 func StartVerifier(ctx context.Context, cp *controlplane.ControlPlane, options VerifierOptions) (*Verifier, error) {
 	name := options.Name
 	if name == "" {
@@ -60,7 +66,7 @@ func StartVerifier(ctx context.Context, cp *controlplane.ControlPlane, options V
 		return nil, err
 	}
 	v := &Verifier{}
-	if v.addresses, err = chooseAddresses(ctx, cp, options.Name == ""); err != nil {
+	if v.addresses, err = chooseAddresses(ctx, cp, file(".addresses"), options.Name == ""); err != nil {
 		return nil, err
 	}
 	endpoint := cp.Verifier()
@@ -78,10 +84,11 @@ func StartVerifier(ctx context.Context, cp *controlplane.ControlPlane, options V
 		"--metrics-secure=false", // loopback, and for development only
 	}
 	if options.Config != "" {
-		if err := os.WriteFile(file(".yaml"), []byte(options.Config), 0o600); err != nil {
+		if err := writeConfig(file(".yaml"), options.Config, options.KeepConfig); err != nil {
 			return nil, fmt.Errorf("configuration of the verifier: %w", err)
 		}
-		args = append(args, "--config="+file(".yaml"))
+		v.config = file(".yaml")
+		args = append(args, "--config="+v.config)
 	}
 	log := filepath.Join(cp.Dir(), "logs", name+".log")
 	if v.Process, err = controlplane.StartProcess(name, program, append(args, options.Args...), nil, cp.Dir(), log); err != nil {
@@ -93,17 +100,36 @@ func StartVerifier(ctx context.Context, cp *controlplane.ControlPlane, options V
 	return v, nil
 }
 
-func chooseAddresses(ctx context.Context, cp *controlplane.ControlPlane, forAPIServer bool) (verifierAddresses, error) {
-	free, err := freeAddresses(ctx, 5)
+func writeConfig(path, content string, keep bool) error {
+	flags := os.O_CREATE | os.O_WRONLY | os.O_TRUNC
+	if keep {
+		flags = os.O_CREATE | os.O_WRONLY | os.O_EXCL
+	}
+	file, err := os.OpenFile(path, flags, 0o600)
+	if keep && errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(content)
+	return errors.Join(err, file.Close())
+}
+
+func chooseAddresses(ctx context.Context, cp *controlplane.ControlPlane, file string, forAPIServer bool) (verifierAddresses, error) {
+	kept, err := keptAddresses(ctx, file, 5)
 	if err != nil {
 		return verifierAddresses{}, err
 	}
-	a := verifierAddresses{health: free[0], metrics: free[1], https: free[2], extAuthz: free[3], webhooks: free[4]}
+	a := verifierAddresses{health: kept[0], metrics: kept[1], https: kept[2], extAuthz: kept[3], webhooks: kept[4]}
 	if forAPIServer {
 		a.webhooks = cp.Verifier().Address
 	}
 	return a, nil
 }
+
+// Config is the path of the configuration file, empty when there is none.
+func (v *Verifier) Config() string { return v.config }
 
 // URL is where introspection, revocation and forward auth are.
 func (v *Verifier) URL() string { return "https://" + v.addresses.https }
