@@ -40,7 +40,7 @@ func (c *cluster) startOperator(ctx context.Context, progress func(string)) (err
 		return err
 	}
 	progress("starting the manager")
-	if c.operator, err = operator.Start(ctx, c.controlPlane, operator.Options{}); err != nil {
+	if c.operator, err = operator.Start(ctx, c.controlPlane, operator.Options{Args: []string{"--audit-log=" + managerAudit}}); err != nil {
 		return err
 	}
 	progress("starting the verifier")
