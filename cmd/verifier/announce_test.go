@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/go-logr/logr"
@@ -11,6 +12,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
 func TestAFloodOfOneKindOfNewsHidesNoneOfTheOther(t *testing.T) {
@@ -27,10 +29,10 @@ func TestAFloodOfOneKindOfNewsHidesNoneOfTheOther(t *testing.T) {
 	for name, tell := range map[string]struct{ flood, other func(announcements) }{
 		"records": {
 			func(a announcements) { a.refused(rec, store.RefusalSealBroken, errors.New("broken")) },
-			func(a announcements) { a.audienceRefused(found, []string{"kubernetes"}) },
+			func(a announcements) { a.tokenRefused(found, verify.ReasonAudienceMismatch, []string{"kubernetes"}) },
 		},
-		"audiences": {
-			func(a announcements) { a.audienceRefused(found, []string{"kubernetes"}) },
+		"tokens": {
+			func(a announcements) { a.tokenRefused(found, verify.ReasonAudienceMismatch, []string{"kubernetes"}) },
 			func(a announcements) { a.refused(rec, store.RefusalSealBroken, errors.New("broken")) },
 		},
 	} {
@@ -61,11 +63,32 @@ func TestAnOwnerCountsAsToldOnlyWhenTheEventGoesOut(t *testing.T) {
 	a := announcer(recorder, logr.Discard())
 	told := 0
 	for range 2 * tellBurst {
-		if a.audienceRefused(index.Lookup(id), []string{"kubernetes"}) {
+		if a.tokenRefused(index.Lookup(id), verify.ReasonAudienceMismatch, []string{"kubernetes"}) {
 			told++
 		}
 	}
 	if told != len(recorder.Events) || told == 2*tellBurst {
 		t.Errorf("told %d times, and %d events went out", told, len(recorder.Events))
+	}
+}
+
+func TestAnEventSaysWhatToDoAboutEachReason(t *testing.T) {
+	now := clock.RealClock{}
+	_, rec := sealed.Token(t, "ci", "deploy", "uid", now.Now())
+	_, index := sealed.Decider(now, rec)
+	id, err := token.ParseID(rec.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorder := events.NewFakeRecorder(1)
+	for why, todo := range map[verify.Reason]string{
+		verify.ReasonAudienceMismatch:  "spec.audiences",
+		verify.ReasonNetworkUnknown:    "without them",
+		verify.ReasonScopesNotEnforced: "kubernetes.scopes",
+	} {
+		announcer(recorder, logr.Discard()).tokenRefused(index.Lookup(id), why, []string{"kubernetes"})
+		if event := <-recorder.Events; !strings.HasPrefix(event, "Warning "+string(why)+" token "+rec.Name+" was refused by") || !strings.Contains(event, todo) {
+			t.Errorf("%s: %s", why, event)
+		}
 	}
 }

@@ -52,7 +52,7 @@ func (v *verifier) serveWebhooks(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.Handle(tokenreview.Path, tokenreview.New(v.around, tokenreview.Options{
 		DefaultAudience: v.configuration.DefaultAudience, Kubernetes: v.configuration.Kubernetes,
-		AudienceRefused: v.announce.audienceRefused,
+		Refused: v.announce.tokenRefused,
 	}))
 	mux.Handle(accessreview.Path, accessreview.New(accessreview.Options{
 		ScopeMappings: v.configuration.Kubernetes.ScopeMappings, Denied: v.denied,

@@ -43,6 +43,7 @@ type world struct {
 
 type refusal struct {
 	name   string
+	why    verify.Reason
 	wanted string
 }
 
@@ -62,9 +63,9 @@ func newWorld(tb testing.TB, options Options) *world {
 	if options.Kubernetes.Audiences == nil {
 		options.Kubernetes.Audiences = []string{apiAudience}
 	}
-	if options.AudienceRefused == nil {
-		options.AudienceRefused = func(t *verify.Token, wanted []string) bool {
-			w.refused = append(w.refused, refusal{t.Name(), strings.Join(wanted, ",")})
+	if options.Refused == nil {
+		options.Refused = func(t *verify.Token, why verify.Reason, wanted []string) bool {
+			w.refused = append(w.refused, refusal{t.Name(), why, strings.Join(wanted, ",")})
 			return !w.mute
 		}
 	}
@@ -118,6 +119,10 @@ func audiences(names ...string) func(*v1alpha1.TokenRecord) {
 
 func scopes(names ...string) func(*v1alpha1.TokenRecord) {
 	return func(rec *v1alpha1.TokenRecord) { rec.Spec.Scopes = names }
+}
+
+func networks(of ...v1alpha1.CIDR) func(*v1alpha1.TokenRecord) {
+	return func(rec *v1alpha1.TokenRecord) { rec.Spec.AllowedCIDRs = of }
 }
 
 // ask sends a review and returns its status.

@@ -19,30 +19,36 @@ const (
 	mostNoticed = 4096
 )
 
-// notices tells once an hour about each token.
+// notices tells once an hour about each token why it is refused here.
 type notices struct {
-	report func(*verify.Token, []string) (told bool)
+	report func(*verify.Token, verify.Reason, []string) (told bool)
 
 	mu   sync.Mutex
-	told *cache.LRUExpireCache // by token.ID
+	told *cache.LRUExpireCache // by notice
 }
 
-func newNotices(report func(*verify.Token, []string) bool, clock clock.PassiveClock) *notices {
+// notice is what was told of.
+type notice struct {
+	id  token.ID
+	why verify.Reason
+}
+
+func newNotices(report func(*verify.Token, verify.Reason, []string) bool, clock clock.PassiveClock) *notices {
 	return &notices{report: report, told: cache.NewLRUExpireCacheWithClock(mostNoticed, clock)}
 }
 
-func (n *notices) tell(t *verify.Token, wanted []string) {
+func (n *notices) tell(t *verify.Token, why verify.Reason, wanted []string) {
 	if n.report != nil {
-		n.once(t.Key(), func() bool { return n.report(t, wanted) })
+		n.once(notice{t.Key(), why}, func() bool { return n.report(t, why, wanted) })
 	}
 }
 
-// once tells about a token that was not told about within the hour. One that
-// could not be told of is tried again the next time.
-func (n *notices) once(id token.ID, tell func() (told bool)) {
+// once tells what was not told within the hour. What could not be told is tried
+// again the next time.
+func (n *notices) once(what notice, tell func() (told bool)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, told := n.told.Get(id); !told && tell() {
-		n.told.Add(id, struct{}{}, noticeInterval)
+	if _, told := n.told.Get(what); !told && tell() {
+		n.told.Add(what, struct{}{}, noticeInterval)
 	}
 }

@@ -41,11 +41,14 @@ type Options struct {
 	UnknownPerSecond float64
 	UnknownBurst     int
 
-	// AudienceRefused is told of a good token that was refused because it is meant
-	// for others than those wanted, by the names that tokens are declared with;
-	// once an hour for each token, and again at its next refusal when it returns
-	// false: that nobody was told. It must not block. Nil is silent.
-	AudienceRefused func(t *verify.Token, wanted []string) (told bool)
+	// Refused is told of a good token that is refused here however often it is tried:
+	// it is meant for others than those wanted, by the names that tokens are declared
+	// with (AudienceMismatch), it is limited to networks, which no TokenReview tells
+	// of (NetworkUnknown), or to scopes that nobody would hold it to
+	// (ScopesNotEnforced). It is told once an hour for each token and reason, and
+	// again at the next refusal when it returns false: that nobody was told. It must
+	// not block. Nil is silent.
+	Refused func(t *verify.Token, why verify.Reason, wanted []string) (told bool)
 
 	// Clock tells the time. Nil means the real clock.
 	Clock clock.PassiveClock
@@ -79,7 +82,7 @@ func newReviewer(verifier verify.Verifier, o Options) *reviewer {
 		apiAudiences:    o.Kubernetes.Audiences,
 		scopesUnchecked: o.Kubernetes.Scopes != config.ScopesEnforced,
 		unknown:         rate.NewLimiter(rate.Limit(o.UnknownPerSecond), o.UnknownBurst),
-		notices:         newNotices(o.AudienceRefused, o.Clock),
+		notices:         newNotices(o.Refused, o.Clock),
 	}
 }
 
@@ -125,13 +128,16 @@ func (r *reviewer) isAPIServer(audience string) bool {
 // have told of yet is an error, which kube-apiserver does not keep: a token that
 // nobody knows, within a budget, and one whose AccessToken nobody has seen.
 func (r *reviewer) refuse(verdict verify.Verdict, wanted []string) authenticationv1.TokenReviewStatus {
-	switch {
-	case verdict.Reason == verify.ReasonUnknown && r.unknown.AllowN(r.clock.Now(), 1):
-		return authenticationv1.TokenReviewStatus{Error: errorUnknown}
-	case verdict.Reason == verify.ReasonOwnerUnseen:
+	switch verdict.Reason {
+	case verify.ReasonUnknown:
+		if r.unknown.AllowN(r.clock.Now(), 1) {
+			return authenticationv1.TokenReviewStatus{Error: errorUnknown}
+		}
+	case verify.ReasonOwnerUnseen:
 		return authenticationv1.TokenReviewStatus{Error: errorNotVerified}
-	case verdict.Reason == verify.ReasonAudienceMismatch:
-		r.notices.tell(verdict.Token, wanted)
+	case verify.ReasonAudienceMismatch, verify.ReasonNetworkUnknown, verify.ReasonScopesNotEnforced:
+		r.notices.tell(verdict.Token, verdict.Reason, wanted)
+	default:
 	}
 	return authenticationv1.TokenReviewStatus{}
 }

@@ -182,7 +182,9 @@ func TestTheOwnerIsToldOfAWrongAudienceOnceAnHour(t *testing.T) {
 	}
 	w.ask(t, plain, apiAudience, "shop-api")
 	w.ask(t, billing, "billing-api")
-	want := []refusal{{"billing", "kubernetes"}, {"plain", "kubernetes,shop-api"}}
+	want := []refusal{
+		{"billing", verify.ReasonAudienceMismatch, "kubernetes"}, {"plain", verify.ReasonAudienceMismatch, "kubernetes,shop-api"},
+	}
 	if !slices.Equal(w.refused, want) {
 		t.Errorf("told %v, want %v", w.refused, want)
 	}
@@ -212,25 +214,43 @@ func TestAnOwnerWhoCouldNotBeToldIsToldAtTheNextRefusal(t *testing.T) {
 	}
 }
 
-func TestNobodyIsToldOfOtherRefusals(t *testing.T) {
+func TestTheOwnerIsToldWhatCanNeverBeGoodHere(t *testing.T) {
 	w := newWorld(t, Options{}) // scopes are not enforced
+	networked := w.issue(t, "networked", audiences("kubernetes"), networks("192.0.2.0/24"))
 	scoped := w.issue(t, "scoped", audiences("kubernetes"), scopes("read:pods"))
-	both := w.issue(t, "both", audiences("billing-api", "kubernetes"), scopes("read:pods"))
+	both := w.issue(t, "both", audiences("billing-api"), networks("192.0.2.0/24"))
+	for range 3 {
+		w.ask(t, networked, apiAudience)
+		w.ask(t, scoped, apiAudience)
+		w.ask(t, both, apiAudience)
+		w.ask(t, both, "billing-api")
+	}
+	want := []refusal{
+		{"networked", verify.ReasonNetworkUnknown, "kubernetes"}, {"scoped", verify.ReasonScopesNotEnforced, "kubernetes"},
+		{"both", verify.ReasonAudienceMismatch, "kubernetes"}, {"both", verify.ReasonNetworkUnknown, "billing-api"},
+	}
+	if !slices.Equal(w.refused, want) {
+		t.Errorf("told %v, want each once: %v", w.refused, want)
+	}
+}
+
+func TestNobodyIsToldOfOtherRefusals(t *testing.T) {
+	w := newWorld(t, enforced())
+	scoped := w.issue(t, "scoped", audiences("kubernetes"), scopes("read:pods"))
 	ended := w.issue(t, "ended", audiences("billing-api"), aging(time.Minute))
 	w.ask(t, scoped, apiAudience)
-	w.ask(t, both, apiAudience, "shop-api")
 	w.clock.SetTime(w.clock.Now().Add(time.Hour))
 	w.ask(t, ended, apiAudience)
 	w.ask(t, foreignToken, apiAudience)
 	if len(w.refused) != 0 {
-		t.Errorf("told %v, want nothing: no audience is the reason", w.refused)
+		t.Errorf("told %v, want nothing", w.refused)
 	}
 }
 
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	n := newNotices(nil, newWorld(t, Options{}).clock)
 	for i := range 2 * mostNoticed {
-		n.once(token.ID{byte(i), byte(i >> 8)}, func() bool { return true })
+		n.once(notice{id: token.ID{byte(i), byte(i >> 8)}}, func() bool { return true })
 	}
 	if got := n.told.Keys(); len(got) > mostNoticed {
 		t.Errorf("%d tokens are remembered, want at most %d", len(got), mostNoticed)

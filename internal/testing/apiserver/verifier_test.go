@@ -90,14 +90,14 @@ func newVerifier(ctx context.Context, listener net.Listener) *verifier {
 	}
 	mux := http.NewServeMux()
 	mux.Handle(tokenreview.Path, tokenreview.New(decider, tokenreview.Options{
-		DefaultAudience: decider.DefaultAudience, Kubernetes: kubernetes, AudienceRefused: v.audienceRefused, Clock: clock.RealClock{},
+		DefaultAudience: decider.DefaultAudience, Kubernetes: kubernetes, Refused: v.tokenRefused, Clock: clock.RealClock{},
 	}))
 	mux.Handle(accessreview.Path, accessreview.New(accessreview.Options{ScopeMappings: mappings}))
 	v.handler = mux
 	return v
 }
 
-func (v *verifier) audienceRefused(t *verify.Token, wanted []string) (told bool) {
+func (v *verifier) tokenRefused(t *verify.Token, _ verify.Reason, wanted []string) (told bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.refused[t.Name()] = append(v.refused[t.Name()], strings.Join(wanted, ","))
