@@ -53,6 +53,9 @@ func TestWhatEndsIsRefusedByEveryVerifierAtOnce(t *testing.T) {
 		{"in a namespace that is deleted while a pod holds it up", heldUp, func(t *testing.T, i issued) {
 			remove(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: i.key.Namespace}})
 		}, expectHeldUp},
+		{"of a service account that is deleted", actingAsAccounts, func(t *testing.T, i issued) {
+			remove(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: i.key.Namespace, Name: i.key.Name}})
+		}, nil},
 		{"without its record", inOneNamespace, func(t *testing.T, i issued) { remove(t, i.record(t)) }, nil},
 	} {
 		t.Run(way.name, func(t *testing.T) {
@@ -119,6 +122,24 @@ func remove(t *testing.T, object client.Object, options ...client.DeleteOption) 
 func inOneNamespace(t *testing.T) []issued {
 	t.Helper()
 	return issueMany(t, testenv.Namespace(t), "token", endings, v1alpha1.AccessTokenSpec{})
+}
+
+// actingAsAccounts issues a token for each of many service accounts of its name.
+func actingAsAccounts(t *testing.T) []issued {
+	t.Helper()
+	namespace := testenv.Namespace(t)
+	var all []issued
+	for n := range endings {
+		name := fmt.Sprintf("account-%d", n)
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+		if err := adminClient(t).Create(t.Context(), account); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, issue(t, namespace, name, v1alpha1.AccessTokenSpec{
+			Subject: &v1alpha1.TokenSubject{Kind: v1alpha1.SubjectKindServiceAccount, Name: name},
+		}))
+	}
+	return all
 }
 
 // cutOff has nothing lead from the AccessToken to its record any more, so that

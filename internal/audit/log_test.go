@@ -108,7 +108,7 @@ func someToken(t testing.TB) (string, *verify.Token) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := verify.NewToken(rec, opened, verify.NewOwner(rec.Spec.AccessTokenUID, rec.Spec.AccessTokenName, verify.NewNamespace("ci")))
+	made, err := verify.NewToken(rec, opened, verify.NewOwner(rec.Spec.AccessTokenUID, rec.Spec.AccessTokenName, verify.NewNamespace("ci")), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestAcceptedRequestsAreWrittenAsOftenAsSaid(t *testing.T) {
 
 func TestRefusalsSayWhyAndWhose(t *testing.T) {
 	presented, made := someToken(t)
-	ended := []verify.Reason{verify.ReasonExpired, verify.ReasonRevoked, verify.ReasonOwnerGone, verify.ReasonNamespaceGone}
+	ended := []verify.Reason{verify.ReasonExpired, verify.ReasonRevoked, verify.ReasonOwnerGone, verify.ReasonNamespaceGone, verify.ReasonSubjectGone}
 	unproven := []verify.Reason{verify.ReasonMalformed, verify.ReasonUnknown, verify.ReasonWrongSecret}
 	l := openNew(t)
 	for _, reason := range verify.Reasons() {

@@ -78,7 +78,7 @@ func (l *Log) Refused(request *verify.Request, verdict verify.Verdict) {
 		}
 	}
 	switch verdict.Reason {
-	case verify.ReasonExpired, verify.ReasonRevoked, verify.ReasonOwnerGone, verify.ReasonNamespaceGone:
+	case verify.ReasonExpired, verify.ReasonRevoked, verify.ReasonOwnerGone, verify.ReasonNamespaceGone, verify.ReasonSubjectGone:
 		e.action = TokenUsedAfterEnd
 	default:
 	}

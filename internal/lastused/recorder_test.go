@@ -283,7 +283,7 @@ func newCrowd(t *testing.T, number int, change func(i int, rec *v1alpha1.TokenRe
 		if err != nil {
 			t.Fatal(err)
 		}
-		made, err := verify.NewToken(rec, opened, verify.NewOwner(name, name, verify.NewNamespace("ci")))
+		made, err := verify.NewToken(rec, opened, verify.NewOwner(name, name, verify.NewNamespace("ci")), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

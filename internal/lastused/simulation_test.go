@@ -115,7 +115,7 @@ func (r *replica) watch() {
 	if err != nil {
 		r.Fatalf("open: %v", err)
 	}
-	next, err := verify.NewToken(r.world.record, opened, r.owner)
+	next, err := verify.NewToken(r.world.record, opened, r.owner, nil)
 	if err != nil {
 		r.Fatalf("token: %v", err)
 	}

@@ -20,6 +20,7 @@ const (
 	KindTokenRecord Kind = iota
 	KindAccessToken
 	KindNamespace
+	KindServiceAccount
 	KindKeySecret
 	kinds
 )

@@ -7,10 +7,11 @@ import (
 
 // names are what the API server calls the kinds.
 var names = map[Kind]string{
-	KindTokenRecord: "tokenrecords",
-	KindAccessToken: "accesstokens",
-	KindNamespace:   "namespaces",
-	KindKeySecret:   "the key Secret",
+	KindTokenRecord:    "tokenrecords",
+	KindAccessToken:    "accesstokens",
+	KindNamespace:      "namespaces",
+	KindServiceAccount: "serviceaccounts",
+	KindKeySecret:      "the key Secret",
 }
 
 // String names what is watched, for the log.

@@ -114,6 +114,6 @@ func (s *Store) retire(tokens *table) {
 func (s *Store) releaseAll(tokens []*verify.Token) {
 	defer s.change()()
 	for _, t := range tokens {
-		s.release(t.Owner())
+		s.release(t)
 	}
 }

@@ -115,7 +115,7 @@ func (m *model) endList() {
 }
 
 func (m *model) checkToken(t *rapid.T, got *verify.Token, rec *v1alpha1.TokenRecord) {
-	key := ownerKey{rec.Namespace, rec.Spec.AccessTokenUID}
+	key := ownerKey{verify.OwnerAccessToken, rec.Namespace, rec.Spec.AccessTokenUID}
 	owner, namespace := got.Owner(), got.Owner().Namespace()
 	if got.Namespace() != rec.Namespace || got.ResourceVersion() != rec.ResourceVersion || keyOf(owner) != key {
 		t.Fatalf("%s is found as of %s, version %s", rec.Name, got.Namespace(), got.ResourceVersion())
@@ -171,7 +171,7 @@ func (m *model) turnKey(t *rapid.T) {
 }
 
 func (m *model) ownerNews(t *rapid.T) {
-	key := ownerKey{drawNamespace(t), drawUID(t)}
+	key := ownerKey{verify.OwnerAccessToken, drawNamespace(t), drawUID(t)}
 	object := metadataOf(key.namespace, "name-"+key.uid, types.UID(key.uid), issued)
 	switch state := m.owners[key]; {
 	case state == verify.StateGone:

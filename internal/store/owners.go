@@ -1,6 +1,7 @@
 package store
 
 import (
+	"iter"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,11 +26,17 @@ type place struct {
 
 // ownerKey is by namespace too: a record in another one than its AccessToken is
 // of none.
-type ownerKey struct{ namespace, uid string }
+type ownerKey struct {
+	kind           verify.OwnerKind
+	namespace, uid string
+}
 
-func keyOf(owner *verify.Owner) ownerKey { return ownerKey{owner.Namespace().Name(), owner.UID()} }
+func keyOf(owner *verify.Owner) ownerKey {
+	return ownerKey{owner.Kind(), owner.Namespace().Name(), owner.UID()}
+}
 
-// ownership is an AccessToken with how many tokens in the index are its.
+// ownership is an AccessToken or a service account, with how many tokens in the
+// index end with it.
 type ownership struct {
 	*verify.Owner
 	tokens int
@@ -37,7 +44,7 @@ type ownership struct {
 	goneAt int64 // Unix nanoseconds; 0: it was not heard of its end
 }
 
-// departure is the end of an AccessToken, or of a namespace where that has no UID.
+// departure is the end of an owner, or of a namespace where that has no UID.
 type departure struct {
 	owner ownerKey
 	at    int64 // Unix nanoseconds
@@ -46,27 +53,51 @@ type departure struct {
 // PutOwner takes in what an AccessToken's metadata says now.
 func (s *Store) PutOwner(object *metav1.PartialObjectMetadata) {
 	defer s.change()()
-	s.putOwner(object)
+	s.putOwner(verify.OwnerAccessToken, object)
 }
 
 // DeleteOwner notes that an AccessToken is gone. Its tokens are refused from
 // here on.
 func (s *Store) DeleteOwner(object *metav1.PartialObjectMetadata) {
 	defer s.change()()
-	s.part(ownerOf(object))
+	s.part(ownerOf(verify.OwnerAccessToken, object))
 }
 
 // ReplaceOwners takes in all AccessTokens that there are; all others are gone.
 func (s *Store) ReplaceOwners(objects []*metav1.PartialObjectMetadata) {
 	defer s.change()()
+	s.replaceOwners(verify.OwnerAccessToken, objects)
+}
+
+// PutAccount takes in what a service account's metadata says now.
+func (s *Store) PutAccount(object *metav1.PartialObjectMetadata) {
+	defer s.change()()
+	s.putOwner(verify.OwnerServiceAccount, object)
+}
+
+// DeleteAccount notes that a service account is gone. The tokens that act as it
+// are refused from here on.
+func (s *Store) DeleteAccount(object *metav1.PartialObjectMetadata) {
+	defer s.change()()
+	s.part(ownerOf(verify.OwnerServiceAccount, object))
+}
+
+// ReplaceAccounts takes in all service accounts that there are; all others are
+// gone.
+func (s *Store) ReplaceAccounts(objects []*metav1.PartialObjectMetadata) {
+	defer s.change()()
+	s.replaceOwners(verify.OwnerServiceAccount, objects)
+}
+
+func (s *Store) replaceOwners(kind verify.OwnerKind, objects []*metav1.PartialObjectMetadata) {
 	there := make(map[ownerKey]bool, len(objects))
 	for _, object := range objects {
-		there[ownerOf(object)] = true
-		s.putOwner(object)
+		there[ownerOf(kind, object)] = true
+		s.putOwner(kind, object)
 	}
 	for key, owner := range s.owners {
 		// One that no watch has told of may have been made after the list.
-		if !there[key] && owner.there {
+		if key.kind == kind && !there[key] && owner.there {
 			s.part(key)
 		}
 	}
@@ -145,12 +176,12 @@ func (s *Store) tidyNamespace(name string) {
 	delete(s.namespaces, name)
 }
 
-func ownerOf(object *metav1.PartialObjectMetadata) ownerKey {
-	return ownerKey{object.Namespace, string(object.UID)}
+func ownerOf(kind verify.OwnerKind, object *metav1.PartialObjectMetadata) ownerKey {
+	return ownerKey{kind, object.Namespace, string(object.UID)}
 }
 
-func (s *Store) putOwner(object *metav1.PartialObjectMetadata) {
-	key := ownerOf(object)
+func (s *Store) putOwner(kind verify.OwnerKind, object *metav1.PartialObjectMetadata) {
+	key := ownerOf(kind, object)
 	owner := s.owner(key, object.Name)
 	s.noteDeletion(owner.State(), object)
 	owner.SetState(stateOf(object))
@@ -164,20 +195,24 @@ func (s *Store) noteDeletion(before verify.State, object *metav1.PartialObjectMe
 	}
 }
 
-// owner is this AccessToken, unseen if nothing was known of it.
+// owner is this AccessToken or service account, unseen if nothing was known of it.
 func (s *Store) owner(key ownerKey, name string) *verify.Owner {
 	known, ok := s.owners[key]
 	if !ok {
 		in := s.namespace(key.namespace)
 		in.owners++
 		key.namespace = in.Name() // one text for all that are in it
-		known = &ownership{Owner: verify.NewOwner(key.uid, name, in.Namespace)}
+		made := verify.NewOwner
+		if key.kind == verify.OwnerServiceAccount {
+			made = verify.NewAccount
+		}
+		known = &ownership{Owner: made(key.uid, name, in.Namespace)}
 		s.owners[key] = known
 	}
 	return known.Owner
 }
 
-// part notes that an AccessToken is gone.
+// part notes that an owner is gone.
 func (s *Store) part(key ownerKey) {
 	owner, ok := s.owners[key]
 	if !ok {
@@ -189,7 +224,7 @@ func (s *Store) part(key ownerKey) {
 	s.departed = append(s.departed, departure{key, owner.goneAt})
 }
 
-// forgetDeparted forgets AccessTokens and namespaces that have been gone for long. Every change
+// forgetDeparted forgets owners and namespaces that have been gone for long. Every change
 // does so, so that the last ones do not stay for ever.
 func (s *Store) forgetDeparted() {
 	for len(s.departed) > 0 && s.longAgo(s.departed[0].at) {
@@ -209,15 +244,31 @@ func (s *Store) longAgo(at int64) bool {
 	return s.options.Clock.Now().UnixNano()-at > int64(remembered)
 }
 
-// hold counts a token of an AccessToken, release takes it away.
-func (s *Store) hold(owner *verify.Owner) { s.owners[keyOf(owner)].tokens++ }
-
-func (s *Store) release(owner *verify.Owner) {
-	s.owners[keyOf(owner)].tokens--
-	s.tidy(keyOf(owner))
+// hold counts a token with those that it ends with, release takes it away.
+func (s *Store) hold(t *verify.Token) {
+	for owner := range ownersOf(t) {
+		s.owners[keyOf(owner)].tokens++
+	}
 }
 
-// tidy forgets an AccessToken that no token is of, unless it is there, or was
+func (s *Store) release(t *verify.Token) {
+	for owner := range ownersOf(t) {
+		s.owners[keyOf(owner)].tokens--
+		s.tidy(keyOf(owner))
+	}
+}
+
+// ownersOf are the AccessToken of a token and the service account that it acts as,
+// if it does.
+func ownersOf(t *verify.Token) iter.Seq[*verify.Owner] {
+	return func(yield func(*verify.Owner) bool) {
+		if yield(t.Owner()) && t.Account() != nil {
+			yield(t.Account())
+		}
+	}
+}
+
+// tidy forgets an owner that no token is of, unless it is there, or was
 // until just now.
 func (s *Store) tidy(key ownerKey) {
 	owner, ok := s.owners[key]

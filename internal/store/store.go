@@ -315,10 +315,18 @@ func (s *Store) open(t tried) (*verify.Token, error) {
 	if t.err != nil {
 		return nil, t.err
 	}
-	owner := s.owner(ownerKey{t.record.Namespace, t.record.Spec.AccessTokenUID}, t.record.Spec.AccessTokenName)
-	opened, err := verify.NewToken(t.record, t.sealed, owner)
+	spec := &t.record.Spec
+	owner := s.owner(ownerKey{verify.OwnerAccessToken, t.record.Namespace, spec.AccessTokenUID}, spec.AccessTokenName)
+	var account *verify.Owner
+	if spec.Subject.Kind == v1alpha1.SubjectKindServiceAccount {
+		account = s.owner(ownerKey{verify.OwnerServiceAccount, t.record.Namespace, spec.Subject.UID}, spec.Subject.Name)
+	}
+	opened, err := verify.NewToken(t.record, t.sealed, owner, account)
 	if err != nil {
 		s.tidy(keyOf(owner))
+		if account != nil {
+			s.tidy(keyOf(account))
+		}
 		return nil, err
 	}
 	return opened, nil
@@ -335,7 +343,9 @@ func (s *Store) contest(v *view, opened *verify.Token) error {
 		v.closed[types.NamespacedName{Namespace: other.Namespace(), Name: other.ID()}] = closedRecord{why: RefusalAmbiguous}
 	}
 	if v.contested[id] {
-		s.tidy(keyOf(opened.Owner()))
+		for owner := range ownersOf(opened) {
+			s.tidy(keyOf(owner))
+		}
 		return errAmbiguous
 	}
 	return nil
@@ -352,7 +362,7 @@ func (s *Store) concede(v *view, id token.ID) {
 
 // insert puts a token into a view, in the place of what it was before.
 func (s *Store) insert(v *view, opened *verify.Token) {
-	s.hold(opened.Owner())
+	s.hold(opened)
 	if now := s.tokens.get(opened.Key()); now != nil {
 		opened.Succeed(now)
 	}
@@ -364,7 +374,7 @@ func (s *Store) insert(v *view, opened *verify.Token) {
 	before := v.tokens.get(opened.Key())
 	v.tokens.put(opened)
 	if before != nil {
-		s.release(before.Owner())
+		s.release(before)
 	}
 }
 
@@ -386,7 +396,7 @@ func (s *Store) newlyRevoked(opened *verify.Token) (at time.Time, ok bool) {
 func (s *Store) drop(v *view, id token.ID, namespace string) {
 	if t := v.tokens.get(id); t != nil && t.Namespace() == namespace {
 		v.tokens.remove(id)
-		s.release(t.Owner())
+		s.release(t)
 	}
 }
 

@@ -18,7 +18,7 @@ func someToken(t testing.TB, name string) *verify.Token {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := verify.NewToken(rec, opened, verify.NewOwner(rec.Spec.AccessTokenUID, name, verify.NewNamespace("shop")))
+	made, err := verify.NewToken(rec, opened, verify.NewOwner(rec.Spec.AccessTokenUID, name, verify.NewNamespace("shop")), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

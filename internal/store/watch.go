@@ -32,10 +32,11 @@ const (
 )
 
 // Watches keep a Store and the keys up to date. They need list and watch on
-// tokenrecords, accesstokens and namespaces in the whole cluster, and on the key
+// tokenrecords, accesstokens, serviceaccounts and namespaces in the whole cluster, and on the key
 // Secret.
 type Watches struct {
-	// Store takes in records, and the metadata of AccessTokens and namespaces.
+	// Store takes in records, and the metadata of AccessTokens, service accounts and
+	// namespaces.
 	Store *Store
 
 	// Keys takes in the key Secret, nil when there is none.
@@ -77,6 +78,12 @@ func (w *Watches) Run(ctx context.Context, config *rest.Config) error {
 		resource := v1alpha1.GroupVersion.WithResource("accesstokens")
 		w.watch(ctx, metadataListWatch(objects, resource), &target[*metav1.PartialObjectMetadata]{
 			put: w.Store.PutOwner, remove: w.Store.DeleteOwner, replace: w.Store.ReplaceOwners, hear: w.hear(KindAccessToken),
+		})
+	})
+	group.Go(func() {
+		resource := corev1.SchemeGroupVersion.WithResource("serviceaccounts")
+		w.watch(ctx, metadataListWatch(objects, resource), &target[*metav1.PartialObjectMetadata]{
+			put: w.Store.PutAccount, remove: w.Store.DeleteAccount, replace: w.Store.ReplaceAccounts, hear: w.hear(KindServiceAccount),
 		})
 	})
 	group.Go(func() {

@@ -106,7 +106,9 @@ func checkOwner(t *Token, now time.Time) Reason {
 		return ReasonNamespaceGone
 	case t.owner.State() == StateGone:
 		return ReasonOwnerGone
-	case !good(namespace.State()), !good(t.owner.State()):
+	case t.account != nil && t.account.State() == StateGone:
+		return ReasonSubjectGone
+	case !good(namespace.State()), !good(t.owner.State()), t.account != nil && !good(t.account.State()):
 		return ReasonOwnerUnseen
 	}
 	return ""

@@ -31,6 +31,14 @@ type fault struct {
 	ask    func(*presented)
 }
 
+// actAsAccount makes a token one of a service account.
+func actAsAccount(rec *v1alpha1.TokenRecord) {
+	rec.Spec.Subject = v1alpha1.Subject{
+		Kind: v1alpha1.SubjectKindServiceAccount, Name: "system:serviceaccount:shop:deployer", UID: "0d9e", Groups: []string{"system:serviceaccounts"},
+	}
+	rec.Spec.Creator = &v1alpha1.Creator{Username: "alice", Checked: v1alpha1.CreatorCheckAdmission}
+}
+
 // faults are in the order in which they are looked for.
 var faults = []fault{
 	{reason: verify.ReasonMalformed, ask: func(p *presented) { p.malformed = true }},
@@ -41,6 +49,7 @@ var faults = []fault{
 	{reason: verify.ReasonExpired, edit: func(rec *v1alpha1.TokenRecord) { rec.Status.ExpiresAt = "2020-01-01T00:00:00Z" }},
 	{reason: verify.ReasonNamespaceGone, ask: func(p *presented) { p.namespace.SetState(verify.StateGone) }},
 	{reason: verify.ReasonOwnerGone, ask: func(p *presented) { p.owner.SetState(verify.StateGone) }},
+	{reason: verify.ReasonSubjectGone, edit: actAsAccount, ask: func(p *presented) { p.account.SetState(verify.StateGone) }},
 	{reason: verify.ReasonOwnerUnseen, ask: func(p *presented) {
 		if p.owner.State() == verify.StateLive { // what is gone is no longer unseen
 			p.owner.SetState(verify.StateUnseen)
@@ -128,6 +137,7 @@ func TestEndsHoldToTheNanosecond(t *testing.T) {
 		rec.Spec.ExtendWhenUsed, rec.Spec.MaxAgeSeconds, rec.Spec.NotAfter = true, ptr.To(int64(3600)), "2026-12-24T09:00:00Z"
 	}
 	unseenOwner := func(p *presented) { p.owner.SetState(verify.StateUnseen) }
+	unseenAccount := func(p *presented) { p.account.SetState(verify.StateUnseen) }
 	unseenNamespace := func(p *presented) { p.namespace.SetState(verify.StateUnseen) }
 	for name, c := range map[string]struct {
 		edit          func(*v1alpha1.TokenRecord)
@@ -164,6 +174,7 @@ func TestEndsHoldToTheNanosecond(t *testing.T) {
 			at:   time.Date(2026, 12, 24, 9, 0, 0, 0, time.UTC), after: verify.ReasonExpired,
 		},
 		"ten seconds without news of the AccessToken": {ask: unseenOwner, at: issued.Add(10 * time.Second), after: verify.ReasonOwnerUnseen},
+		"ten seconds without news of the account":     {edit: actAsAccount, ask: unseenAccount, at: issued.Add(10 * time.Second), after: verify.ReasonOwnerUnseen},
 		"ten seconds without news of the namespace":   {ask: unseenNamespace, at: issued.Add(10 * time.Second), after: verify.ReasonOwnerUnseen},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -366,7 +377,7 @@ func TestARecordWithAnEditedHashVerifiesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := present(t)
-		edited, err := verify.NewToken(rec, opened, p.owner)
+		edited, err := verify.NewToken(rec, opened, p.owner, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,6 +32,7 @@ type presented struct {
 	token     *verify.Token
 	namespace *verify.Namespace
 	owner     *verify.Owner
+	account   *verify.Owner // nil where the token acts as none
 	malformed bool
 }
 
@@ -47,11 +48,16 @@ func present(t *testing.T, edits ...func(*v1alpha1.TokenRecord)) *presented {
 	namespace.SetLive(issued.Add(-time.Hour))
 	owner := verify.NewOwner(rec.Spec.AccessTokenUID, "deploy", namespace)
 	owner.SetState(verify.StateLive)
-	made, err := verify.NewToken(rec, opened, owner)
+	var account *verify.Owner
+	if rec.Spec.Subject.Kind == v1alpha1.SubjectKindServiceAccount {
+		account = verify.NewAccount(rec.Spec.Subject.UID, rec.Spec.Subject.Name, namespace)
+		account.SetState(verify.StateLive)
+	}
+	made, err := verify.NewToken(rec, opened, owner, account)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &presented{T: t, token: made, namespace: namespace, owner: owner}
+	p := &presented{T: t, token: made, namespace: namespace, owner: owner, account: account}
 	p.request = verify.Request{Token: text, Audiences: []string{ours}, ClientIP: netip.MustParseAddr("192.0.2.7")}
 	p.decider = &verify.Decider{
 		Index: index{made.Key(): made}, Fresh: func(time.Time) error { return nil }, DefaultAudience: ours,

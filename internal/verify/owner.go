@@ -51,24 +51,43 @@ func (n *Namespace) held(createdAt int64) bool {
 	return createdAt >= n.since.Load()-int64(clockTolerance/time.Second)
 }
 
-// Owner is what is known of an AccessToken. Its tokens share it, so that its end
-// reaches all of them at once.
+// OwnerKind is what kind of object tokens end with.
+type OwnerKind uint8
+
+const (
+	// OwnerAccessToken: the AccessToken that declares them.
+	OwnerAccessToken OwnerKind = iota
+	// OwnerServiceAccount: the service account that they act as.
+	OwnerServiceAccount
+)
+
+// Owner is what is known of an object that tokens end with. They share it, so that
+// its end reaches all of them at once.
 type Owner struct {
 	uid       string
 	name      string
 	namespace *Namespace
+	kind      OwnerKind
 	state     atomic.Uint32
 }
 
-// NewOwner makes an Owner that is unseen.
+// NewOwner makes an AccessToken that is unseen.
 func NewOwner(uid, name string, namespace *Namespace) *Owner {
-	return &Owner{uid: uid, name: name, namespace: namespace}
+	return &Owner{kind: OwnerAccessToken, uid: uid, name: name, namespace: namespace}
 }
 
-// UID is that of the AccessToken.
+// NewAccount makes a service account that is unseen.
+func NewAccount(uid, name string, namespace *Namespace) *Owner {
+	return &Owner{kind: OwnerServiceAccount, uid: uid, name: name, namespace: namespace}
+}
+
+// Kind is what kind of object it is.
+func (o *Owner) Kind() OwnerKind { return o.kind }
+
+// UID is that of the object.
 func (o *Owner) UID() string { return o.uid }
 
-// Name is that of the AccessToken.
+// Name is that of the object.
 func (o *Owner) Name() string { return o.name }
 
 // Namespace is where it is.

@@ -20,7 +20,7 @@ func sampledToken(t *testing.T, changes ...func(*v1alpha1.TokenRecord)) *verify.
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := verify.NewToken(rec, opened, verify.NewOwner("uid", "deploy", verify.NewNamespace("ci")))
+	made, err := verify.NewToken(rec, opened, verify.NewOwner("uid", "deploy", verify.NewNamespace("ci")), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

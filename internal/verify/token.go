@@ -22,6 +22,7 @@ type Token struct {
 	sealed    record.Sealed
 	life      record.Lifetime
 	owner     *Owner
+	account   *Owner // the service account that it acts as; nil for most
 	issuedAt  int64 // Unix seconds
 	createdAt int64 // Unix seconds, by the API server
 	revokedAt int64 // Unix microseconds, or notRevoked
@@ -44,15 +45,18 @@ type Token struct {
 
 const notRevoked = math.MaxInt64
 
-// NewToken makes a Token from a record that opened as sealed. It fails for a
+// NewToken makes a Token from a record that opened as sealed, of an AccessToken and
+// of the service account that it acts as, nil where it acts as none. It fails for a
 // record with a value that cannot be read or kept; such a one verifies nothing.
-func NewToken(rec *v1alpha1.TokenRecord, sealed record.Sealed, owner *Owner) (*Token, error) {
+func NewToken(rec *v1alpha1.TokenRecord, sealed record.Sealed, owner, account *Owner) (*Token, error) {
 	t := &Token{
-		sealed: sealed, owner: owner, subject: rec.Spec.Subject.Name, uid: rec.Spec.Subject.UID,
+		sealed: sealed, owner: owner, account: account, subject: rec.Spec.Subject.Name, uid: rec.Spec.Subject.UID,
 		keyID: unique.Make(rec.Spec.KeyID), creator: unique.Make(creatorOf(rec)), createdAt: rec.CreationTimestamp.Unix(), revokedAt: notRevoked,
 	}
-	if t.uid == owner.uid {
-		t.uid = owner.uid // one text instead of two
+	for _, known := range []*Owner{owner, account} {
+		if known != nil && t.uid == known.uid {
+			t.uid = known.uid // one text instead of two
+		}
 	}
 	var err error
 	if t.id, err = token.ParseID(rec.Name); err != nil {
@@ -139,6 +143,10 @@ func (t *Token) SealedWith(key record.Key) bool { return t.sealed.With(key) }
 
 // Owner is the AccessToken that declares the token.
 func (t *Token) Owner() *Owner { return t.owner }
+
+// Account is the service account that the token acts as; nil for one that acts as
+// none.
+func (t *Token) Account() *Owner { return t.account }
 
 // Namespace is where the record and its AccessToken are.
 func (t *Token) Namespace() string { return t.owner.namespace.name }

@@ -98,7 +98,7 @@ func TestNoTokenIsMadeOfWhatCannotBeRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.edit(rec)
-			made, err := verify.NewToken(rec, opened, verify.NewOwner("uid", "deploy", verify.NewNamespace("shop")))
+			made, err := verify.NewToken(rec, opened, verify.NewOwner("uid", "deploy", verify.NewNamespace("shop")), nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) || made != nil {
 				t.Errorf("error %v, want one with %q", err, c.want)
 			}

@@ -130,7 +130,10 @@ const (
 	ReasonOwnerGone Reason = "OwnerGone"
 	// ReasonNamespaceGone: its namespace is deleted or being deleted.
 	ReasonNamespaceGone Reason = "NamespaceGone"
-	// ReasonOwnerUnseen: no watch has told of its AccessToken or namespace, though
+	// ReasonSubjectGone: the service account that it acts as is deleted or being
+	// deleted. One that was made again is another.
+	ReasonSubjectGone Reason = "SubjectGone"
+	// ReasonOwnerUnseen: no watch has told of its AccessToken, service account or namespace, though
 	// it was issued long enough ago. It may be gone, or the watch may be behind.
 	ReasonOwnerUnseen Reason = "OwnerUnseen"
 	// ReasonAudienceMismatch: it is meant for other acceptors.
@@ -151,7 +154,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		ReasonMalformed, ReasonUnknown, ReasonWrongSecret,
-		ReasonNotYetValid, ReasonExpired, ReasonRevoked, ReasonOwnerGone, ReasonNamespaceGone, ReasonOwnerUnseen,
+		ReasonNotYetValid, ReasonExpired, ReasonRevoked, ReasonOwnerGone, ReasonNamespaceGone, ReasonSubjectGone, ReasonOwnerUnseen,
 		ReasonAudienceMismatch, ReasonNetworkDenied, ReasonNetworkUnknown, ReasonScopeMissing, ReasonScopesNotEnforced,
 	}
 }

@@ -164,7 +164,7 @@ func requestOf(r *http.Request, presented string) verify.Request {
 // does not know to be revoked: it is by now, unless it had ended otherwise.
 func reasonEnded(verdict verify.Verdict) verify.Reason {
 	switch verdict.Reason {
-	case verify.ReasonExpired, verify.ReasonOwnerGone, verify.ReasonNamespaceGone:
+	case verify.ReasonExpired, verify.ReasonOwnerGone, verify.ReasonNamespaceGone, verify.ReasonSubjectGone:
 		return verdict.Reason
 	default:
 		return verify.ReasonRevoked

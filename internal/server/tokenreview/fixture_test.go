@@ -91,7 +91,7 @@ func (w *world) issue(tb testing.TB, name string, change ...func(*v1alpha1.Token
 	space.SetState(verify.StateLive)
 	owner := verify.NewOwner(rec.Spec.AccessTokenUID, name, space)
 	owner.SetState(verify.StateLive)
-	t, err := verify.NewToken(rec, opened, owner)
+	t, err := verify.NewToken(rec, opened, owner, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

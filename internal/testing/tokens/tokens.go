@@ -67,7 +67,7 @@ func (i *Issuer) Issue(tb testing.TB, name string, spec v1alpha1.TokenRecordSpec
 	}
 	owner := verify.NewOwner(rec.Spec.AccessTokenUID, name, i.namespace)
 	owner.SetState(verify.StateLive)
-	issued, err := verify.NewToken(rec, sealed, owner)
+	issued, err := verify.NewToken(rec, sealed, owner, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
