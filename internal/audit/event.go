@@ -64,6 +64,8 @@ type event struct {
 	revision int64
 
 	protocol                      verify.Protocol
+	asker                         string
+	audiences                     []string // that were asked for
 	clientIP                      netip.Addr
 	userAgent, host, path, method string
 	verb                          string // of the Kubernetes API
@@ -78,6 +80,9 @@ const (
 	mostMethod = 32
 	mostName   = 512
 	mostReason = 512
+
+	// mostAudiences bounds how many are kept: whoever asks kube-apiserver names them.
+	mostAudiences = 10
 )
 
 // schemaVersion is that of the Elastic Common Schema which the names are taken
@@ -127,6 +132,10 @@ func (e *event) write(ctx context.Context, handler slog.Handler) error {
 	text("http.request.method", e.method, mostMethod)
 	text("accesstoken.verb", e.verb, mostMethod)
 	text("accesstoken.protocol", string(e.protocol), mostName)
+	text("accesstoken.asked_by", e.asker, mostName)
+	if len(e.audiences) > 0 {
+		record.AddAttrs(slog.Any("accesstoken.asked_audiences", printable(e.audiences[:min(len(e.audiences), mostAudiences)])))
+	}
 	text("accesstoken.id", token.ID, mostName)
 	text("accesstoken.replaced_id", e.replaced, mostName)
 	if e.revision > 0 {
@@ -152,10 +161,10 @@ func withoutQuery(path string) string {
 	return path
 }
 
-func printable(scopes []string) []string {
-	scopes = slices.Clone(scopes)
-	for i := range scopes {
-		scopes[i] = untrusted.Text(scopes[i], mostName)
+func printable(texts []string) []string {
+	texts = slices.Clone(texts)
+	for i := range texts {
+		texts[i] = untrusted.Text(texts[i], mostName)
 	}
-	return scopes
+	return texts
 }

@@ -119,6 +119,7 @@ func request(presented string) verify.Request {
 	return verify.Request{
 		Token: presented, Protocol: verify.ProtocolForwardAuth, ClientIP: netip.MustParseAddr("192.0.2.7"),
 		UserAgent: "git/2.47.3", Host: "git.example.com", Method: "GET", Path: "/shop.git/info/refs?service=git-upload-pack",
+		Asker: "git", Audiences: []string{"https://git.example.com"},
 	}
 }
 
@@ -278,6 +279,7 @@ func TestNoTokenGetsIntoALine(t *testing.T) {
 		_, _ = l.Around(answering(verdict, nil), config.AcceptedAll).Verify(t.Context(), verify.Request{
 			Token: secret, Protocol: verify.ProtocolExtAuthz,
 			UserAgent: hostile.Draw(rt, "agent"), Host: hostile.Draw(rt, "host"), Path: hostile.Draw(rt, "path"), Method: hostile.Draw(rt, "method"),
+			Asker: hostile.Draw(rt, "asker"), Audiences: []string{hostile.Draw(rt, "audience")},
 		})
 		l.Revoked(audit.Token{ID: made.ID(), Name: hostile.Draw(rt, "name"), Creator: hostile.Draw(rt, "creator"), Scopes: []string{hostile.Draw(rt, "scope")}}, hostile.Draw(rt, "reason"))
 		if lines := l.lines(); len(lines) != 2 {

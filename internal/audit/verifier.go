@@ -113,5 +113,6 @@ func ofRequest(request *verify.Request) event {
 	return event{
 		protocol: request.Protocol, clientIP: request.ClientIP, userAgent: request.UserAgent,
 		host: request.Host, path: request.Path, method: request.Method,
+		asker: request.Asker, audiences: request.Audiences,
 	}
 }

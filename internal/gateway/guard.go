@@ -151,7 +151,7 @@ func (g *Guard) question(request *Request, policy *policy, presented string) ver
 	return verify.Request{
 		Token: presented, Audiences: policy.audiences, Scopes: policy.scopes,
 		ClientIP: g.address(request.Peer, request.ForwardedFor),
-		Protocol: request.Protocol,
+		Protocol: request.Protocol, Asker: request.Policy,
 		// As the client writes them: whoever keeps them makes them fit.
 		UserAgent: request.UserAgent, Host: request.Host, Method: request.Method, Path: path,
 	}

@@ -240,7 +240,7 @@ func TestTheVerifierIsToldOfTheRequest(t *testing.T) {
 	f.Check(t.Context(), request("deploy", "Bearer "+f.unlimited))
 	want := verify.Request{
 		Token: f.unlimited, Audiences: []string{tokens.DefaultAudience}, Scopes: []string{"deploy:shop", "read:shop"},
-		ClientIP: netip.MustParseAddr("198.51.100.9"), Protocol: verify.ProtocolForwardAuth,
+		ClientIP: netip.MustParseAddr("198.51.100.9"), Protocol: verify.ProtocolForwardAuth, Asker: "deploy",
 		UserAgent: "curl/8", Host: "shop.example.com", Method: "POST", Path: "/orders",
 	}
 	if got := f.spy.Asked[0]; !reflect.DeepEqual(got, want) {

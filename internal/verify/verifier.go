@@ -48,6 +48,10 @@ type Request struct {
 	// Protocol is how the question came.
 	Protocol Protocol
 
+	// Asker is who asks, where that is known: the policy that a gateway names, or the
+	// user name of a service that introspects. It decides nothing.
+	Asker string
+
 	// UserAgent, Host, Method and Path tell of the request that carried the token,
 	// as far as the protocol does. They decide nothing.
 	UserAgent, Host, Method, Path string

@@ -116,7 +116,7 @@ func (h *handler) introspect(ctx context.Context, asker *caller.Caller, asked qu
 		return nil, err
 	}
 	verdict, err := h.Verifier.Verify(ctx, verify.Request{
-		Token: asked.token, Audiences: audiences, ClientIP: asked.clientIP, Protocol: verify.ProtocolIntrospection,
+		Token: asked.token, Audiences: audiences, ClientIP: asked.clientIP, Protocol: verify.ProtocolIntrospection, Asker: asker.Name,
 	})
 	switch {
 	case err != nil:

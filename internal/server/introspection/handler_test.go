@@ -217,6 +217,9 @@ func TestAQuestionIsAskedOnceAndIsAUse(t *testing.T) {
 		if asked := w.asked[0]; asked.Host+asked.Path+asked.Method+asked.UserAgent != "" {
 			t.Errorf("%s: %s %s %s %s", name, asked.Method, asked.Host, asked.Path, asked.UserAgent)
 		}
+		if asker := w.asked[0].Asker; asker != "accesstoken:shop:caller" {
+			t.Errorf("%s: asked by %q, want the caller", name, asker)
+		}
 	}
 }
 
