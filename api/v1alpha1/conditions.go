@@ -22,6 +22,12 @@ const (
 	ConditionExpiring = "Expiring"
 )
 
+// The condition of a TokenRevocation or ClusterTokenRevocation is ConditionReady:
+// True, ReasonRevoked, when the records of all tokens that it names say so, and a
+// copy of a TokenRevocation is where the namespace cannot delete it; Unknown,
+// ReasonRevoking, until then; False, ReasonSpecInvalid, when it names nothing that
+// can be understood. Verifiers do not wait for it.
+
 // Reasons of conditions and of the events that announce them.
 const (
 	// ReasonIssued: a first token was issued and is in the Secret.
@@ -38,7 +44,8 @@ const (
 	ReasonScheduleSparse = "ScheduleSparse"
 	// ReasonSuspended: spec.state is Suspended, the token was taken back.
 	ReasonSuspended = "Suspended"
-	// ReasonRevoked: spec.state is Revoked, the token was taken back.
+	// ReasonRevoked: spec.state is Revoked, the token was taken back; of a
+	// revocation, all that it names is revoked.
 	ReasonRevoked = "Revoked"
 	// ReasonIssuing: a token is on its way.
 	ReasonIssuing = "Issuing"
@@ -64,6 +71,11 @@ const (
 	// ReasonRevokedByHolder: whoever held the token revoked it, and a new one was
 	// issued (events only).
 	ReasonRevokedByHolder = "RevokedByHolder"
+	// ReasonCutOff: a TokenRevocation or ClusterTokenRevocation voids the token,
+	// and nothing replaces it until somebody asks for a new one.
+	ReasonCutOff = "CutOff"
+	// ReasonRevoking: a revocation is not yet written into all records.
+	ReasonRevoking = "Revoking"
 	// ReasonKeyLost: the key Secret is missing though records exist.
 	ReasonKeyLost = "KeyLost"
 	// ReasonSubjectNotFound: the service account that the token is to act as does

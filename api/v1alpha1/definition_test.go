@@ -40,6 +40,8 @@ const (
 	accessTokenPolicies = "accesstokenpolicies.accesstoken.dev"
 	accessTokenQuotas   = "accesstokenquotas.accesstoken.dev"
 	tokenRecords        = "tokenrecords.accesstoken.dev"
+	tokenRevocations    = "tokenrevocations.accesstoken.dev"
+	clusterRevocations  = "clustertokenrevocations.accesstoken.dev"
 )
 
 var _ = Describe("Definition", func() {
@@ -52,7 +54,7 @@ var _ = Describe("Definition", func() {
 			Expect(field.Description).NotTo(BeEmpty(), "field %s has no description", path)
 			Expect(field.Description).NotTo(ContainSubstring("+kubebuilder"), "field %s", path)
 		})
-	}, Entry(nil, accessTokens), Entry(nil, accessTokenPolicies), Entry(nil, accessTokenQuotas), Entry(nil, tokenRecords))
+	}, Entry(nil, accessTokens), Entry(nil, accessTokenPolicies), Entry(nil, accessTokenQuotas), Entry(nil, tokenRecords), Entry(nil, tokenRevocations), Entry(nil, clusterRevocations))
 
 	DescribeTable("bounds every text and every list", func(ctx SpecContext, name string) {
 		schema := definition(ctx, name).Spec.Versions[0].Schema.OpenAPIV3Schema
@@ -65,7 +67,7 @@ var _ = Describe("Definition", func() {
 				Expect(field.XListType).NotTo(BeNil(), "list %s does not say how it is merged", path)
 			}
 		})
-	}, Entry(nil, accessTokens), Entry(nil, accessTokenPolicies), Entry(nil, accessTokenQuotas), Entry(nil, tokenRecords))
+	}, Entry(nil, accessTokens), Entry(nil, accessTokenPolicies), Entry(nil, accessTokenQuotas), Entry(nil, tokenRecords), Entry(nil, tokenRevocations), Entry(nil, clusterRevocations))
 
 	It("reads as documentation", func(ctx SpecContext) {
 		text, err := cp.Kubectl(ctx, "explain", "at.spec.rotation.overlap")

@@ -1,8 +1,9 @@
 // Package v1alpha1 holds the Kubernetes API of access tokens, group
 // accesstoken.dev, version v1alpha1: AccessToken, which a person or a Git
 // repository declares; TokenRecord, the sealed record of one issued credential;
-// AccessTokenPolicy, which limits what may be declared; and AccessTokenQuota, the
-// ledger of who has a token.
+// AccessTokenPolicy, which limits what may be declared; AccessTokenQuota, the
+// ledger of who has a token; and TokenRevocation and ClusterTokenRevocation, which
+// void tokens.
 //
 // It owns the types, the names of conditions, reasons, labels and annotations,
 // and how the written values (durations, instants) are read. It decides

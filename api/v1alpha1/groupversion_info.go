@@ -30,6 +30,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&AccessTokenPolicy{}, &AccessTokenPolicyList{},
 		&AccessTokenQuota{}, &AccessTokenQuotaList{},
 		&TokenRecord{}, &TokenRecordList{},
+		&TokenRevocation{}, &TokenRevocationList{},
+		&ClusterTokenRevocation{}, &ClusterTokenRevocationList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

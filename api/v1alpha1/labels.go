@@ -29,6 +29,11 @@ const (
 	// later counts.
 	AnnotationRotateRequestedAt = Group + "/rotate-requested-at"
 
+	// AnnotationCopyOf on a ClusterTokenRevocation is the TokenRevocation that it is
+	// the copy of, as namespace/name: it stays in force when that is deleted.
+	// Admission policy lets only the operator write or delete a copy.
+	AnnotationCopyOf = Group + "/copy-of"
+
 	// AnnotationCanary on a TokenRecord, or on an AccessToken with a subject, makes
 	// admission policy refuse it, which proves that the policy is in force.
 	AnnotationCanary = Group + "/canary"

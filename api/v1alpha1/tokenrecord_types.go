@@ -240,6 +240,20 @@ type TokenRecordStatus struct {
 	// +optional
 	Reason EndReason `json:"reason,omitempty"`
 
+	// revokedBy is the revocation that voids the token, as its kind and name:
+	// TokenRevocation/NAME, of the record's namespace, or
+	// ClusterTokenRevocation/NAME. Absent means that none does.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	RevokedBy string `json:"revokedBy,omitempty"`
+
+	// reissue says that the revocation, or a later one, asks for a new token in the
+	// place of this one. Absent or false means that none does.
+	//
+	// +optional
+	Reissue bool `json:"reissue,omitempty"`
+
 	// expiresAt is an end that comes before the token's own, such as that of
 	// the overlap after a rotation. Absent means none. Once set it only moves
 	// earlier.
@@ -291,7 +305,7 @@ type TokenRecordStatus struct {
 
 // EndReason is why a token ended before its age.
 //
-// +kubebuilder:validation:Enum=Superseded;Suspended;Revoked;Unpublished;Shortened;RevokedByHolder;SubjectGone
+// +kubebuilder:validation:Enum=Superseded;Suspended;Revoked;Unpublished;Shortened;RevokedByHolder;SubjectGone;CutOff
 type EndReason string
 
 const (
@@ -310,6 +324,9 @@ const (
 	EndReasonRevokedByHolder EndReason = "RevokedByHolder"
 	// EndReasonSubjectGone: the service account that it acted as was deleted.
 	EndReasonSubjectGone EndReason = "SubjectGone"
+	// EndReasonCutOff: a TokenRevocation or ClusterTokenRevocation voids it; see
+	// status.revokedBy.
+	EndReasonCutOff EndReason = "CutOff"
 )
 
 // TokenRecord is one issued credential; its name is the token ID. Only the
@@ -331,6 +348,7 @@ const (
 // +kubebuilder:printcolumn:name="REVOKED",type=string,JSONPath=`.status.revokedAt`
 // +kubebuilder:printcolumn:name="REASON",type=string,JSONPath=`.status.reason`
 // +kubebuilder:printcolumn:name="LAST USED",type=date,JSONPath=`.status.lastUsedAt`
+// +kubebuilder:printcolumn:name="REVOKED BY",type=string,priority=1,JSONPath=`.status.revokedBy`
 // +kubebuilder:printcolumn:name="SUBJECT",type=string,priority=1,JSONPath=`.spec.subject.name`
 // +kubebuilder:printcolumn:name="KEY",type=string,priority=1,JSONPath=`.spec.keyID`
 // +kubebuilder:printcolumn:name="USED FROM",type=string,priority=1,JSONPath=`.status.lastUsedFrom`

@@ -30,6 +30,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AccessTokenSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AccessTokenStatus"):
 		return &apiv1alpha1.AccessTokenStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterTokenRevocation"):
+		return &apiv1alpha1.ClusterTokenRevocationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClusterTokenRevocationSpec"):
+		return &apiv1alpha1.ClusterTokenRevocationSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Creator"):
 		return &apiv1alpha1.CreatorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("EffectiveMaxAge"):
@@ -44,6 +48,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.PlaceHolderApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PolicyQuota"):
 		return &apiv1alpha1.PolicyQuotaApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RevocationSpec"):
+		return &apiv1alpha1.RevocationSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RevocationStatus"):
+		return &apiv1alpha1.RevocationStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RevokedSubject"):
+		return &apiv1alpha1.RevokedSubjectApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Rotation"):
 		return &apiv1alpha1.RotationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SecretTemplate"):
@@ -56,6 +66,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.TokenRecordSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TokenRecordStatus"):
 		return &apiv1alpha1.TokenRecordStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TokenRevocation"):
+		return &apiv1alpha1.TokenRevocationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TokenRevocationSpec"):
+		return &apiv1alpha1.TokenRevocationSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TokenSubject"):
 		return &apiv1alpha1.TokenSubjectApplyConfiguration{}
 

@@ -206,6 +206,51 @@ var schemaYAML = typed.YAMLObject(`types:
           - id
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.CIDR
   scalar: string
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.ClusterTokenRevocation
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.ClusterTokenRevocationSpec
+    - name: status
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.RevocationStatus
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.ClusterTokenRevocationSpec
+  map:
+    fields:
+    - name: all
+      type:
+        scalar: boolean
+    - name: before
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Timestamp
+    - name: namespace
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: reissue
+      type:
+        scalar: boolean
+    - name: subject
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.RevokedSubject
+    - name: tokenIDs
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Creator
   map:
     fields:
@@ -316,6 +361,40 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: tokensPerSubject
       type:
         scalar: numeric
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.RevocationStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: effectiveBefore
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Timestamp
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: reissued
+      type:
+        scalar: numeric
+    - name: revoked
+      type:
+        scalar: numeric
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.RevokedSubject
+  map:
+    fields:
+    - name: kind
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.RevokedSubjectKind
+    - name: name
+      type:
+        scalar: string
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.RevokedSubjectKind
+  scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Rotation
   map:
     fields:
@@ -479,9 +558,57 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reason
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.EndReason
+    - name: reissue
+      type:
+        scalar: boolean
     - name: revokedAt
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Timestamp
+    - name: revokedBy
+      type:
+        scalar: string
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.TokenRevocation
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.TokenRevocationSpec
+    - name: status
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.RevocationStatus
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.TokenRevocationSpec
+  map:
+    fields:
+    - name: all
+      type:
+        scalar: boolean
+    - name: before
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Timestamp
+    - name: reason
+      type:
+        scalar: string
+    - name: reissue
+      type:
+        scalar: boolean
+    - name: subject
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.RevokedSubject
+    - name: tokenIDs
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.TokenSubject
   map:
     fields:

@@ -18,6 +18,13 @@ type TokenRecordStatusApplyConfiguration struct {
 	// reason says why revokedAt or expiresAt was set. Absent means neither was:
 	// the token ends, or ended, by its age.
 	Reason *apiv1alpha1.EndReason `json:"reason,omitempty"`
+	// revokedBy is the revocation that voids the token, as its kind and name:
+	// TokenRevocation/NAME, of the record's namespace, or
+	// ClusterTokenRevocation/NAME. Absent means that none does.
+	RevokedBy *string `json:"revokedBy,omitempty"`
+	// reissue says that the revocation, or a later one, asks for a new token in the
+	// place of this one. Absent or false means that none does.
+	Reissue *bool `json:"reissue,omitempty"`
 	// expiresAt is an end that comes before the token's own, such as that of
 	// the overlap after a rotation. Absent means none. Once set it only moves
 	// earlier.
@@ -59,6 +66,22 @@ func (b *TokenRecordStatusApplyConfiguration) WithRevokedAt(value apiv1alpha1.Ti
 // If called multiple times, the Reason field is set to the value of the last call.
 func (b *TokenRecordStatusApplyConfiguration) WithReason(value apiv1alpha1.EndReason) *TokenRecordStatusApplyConfiguration {
 	b.Reason = &value
+	return b
+}
+
+// WithRevokedBy sets the RevokedBy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RevokedBy field is set to the value of the last call.
+func (b *TokenRecordStatusApplyConfiguration) WithRevokedBy(value string) *TokenRecordStatusApplyConfiguration {
+	b.RevokedBy = &value
+	return b
+}
+
+// WithReissue sets the Reissue field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Reissue field is set to the value of the last call.
+func (b *TokenRecordStatusApplyConfiguration) WithReissue(value bool) *TokenRecordStatusApplyConfiguration {
+	b.Reissue = &value
 	return b
 }
 
