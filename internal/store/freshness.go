@@ -22,6 +22,8 @@ const (
 	KindNamespace
 	KindServiceAccount
 	KindKeySecret
+	KindTokenRevocation
+	KindClusterTokenRevocation
 	kinds
 )
 

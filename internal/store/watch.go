@@ -23,6 +23,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/revocation"
 )
 
 // Reconnection waits are short: what happens meanwhile is not known here.
@@ -32,10 +33,11 @@ const (
 )
 
 // Watches keep a Store and the keys up to date. They need list and watch on
-// tokenrecords, accesstokens, serviceaccounts and namespaces in the whole cluster, and on the key
-// Secret.
+// tokenrecords, accesstokens, both kinds of revocation, serviceaccounts and
+// namespaces in the whole cluster, and on the key Secret.
 type Watches struct {
-	// Store takes in records, and the metadata of AccessTokens, service accounts and
+	// Store takes in records, revocations, and the metadata of AccessTokens, service
+	// accounts and
 	// namespaces.
 	Store *Store
 
@@ -57,9 +59,9 @@ type Watches struct {
 
 // Run watches until the context ends.
 func (w *Watches) Run(ctx context.Context, config *rest.Config) error {
-	records, err := recordClient(config)
+	ours, err := typedClient(config)
 	if err != nil {
-		return fmt.Errorf("build the client of TokenRecords: %w", err)
+		return fmt.Errorf("build the client of TokenRecords and revocations: %w", err)
 	}
 	objects, err := metadata.NewForConfig(config)
 	if err != nil {
@@ -72,7 +74,7 @@ func (w *Watches) Run(ctx context.Context, config *rest.Config) error {
 	var group sync.WaitGroup
 	keysRead := make(chan struct{})
 	group.Go(func() {
-		w.watchRecords(ctx, cache.NewListWatchFromClient(records, "tokenrecords", "", fields.Everything()), keysRead)
+		w.watchRecords(ctx, cache.NewListWatchFromClient(ours, "tokenrecords", "", fields.Everything()), keysRead)
 	})
 	group.Go(func() {
 		resource := v1alpha1.GroupVersion.WithResource("accesstokens")
@@ -96,8 +98,61 @@ func (w *Watches) Run(ctx context.Context, config *rest.Config) error {
 		only := fields.OneTermEqualSelector("metadata.name", keys.SecretName)
 		w.watch(ctx, cache.NewListWatchFromClient(core.CoreV1().RESTClient(), "secrets", w.KeyNamespace, only), w.keyTarget(sync.OnceFunc(func() { close(keysRead) })))
 	})
+	w.watchRevocations(ctx, &group, ours)
 	group.Wait()
 	return nil
+}
+
+// watchRevocations takes in both kinds, and applies what came: however many come
+// at once, one look at all tokens is enough.
+func (w *Watches) watchRevocations(ctx context.Context, group *sync.WaitGroup, ours rest.Interface) {
+	group.Go(func() {
+		w.watch(ctx, cache.NewListWatchFromClient(ours, "tokenrevocations", "", fields.Everything()),
+			revocationTarget(w.Store, true, revocation.Of, w.hear(KindTokenRevocation)))
+	})
+	group.Go(func() {
+		w.watch(ctx, cache.NewListWatchFromClient(ours, "clustertokenrevocations", "", fields.Everything()),
+			revocationTarget(w.Store, false, revocation.OfCluster, w.hear(KindClusterTokenRevocation)))
+	})
+	group.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-w.Store.RevocationsPending():
+				w.Store.ApplyRevocations()
+			}
+		}
+	})
+}
+
+// revocationTarget takes in revocations of one kind. One that names nothing that
+// can be understood revokes nothing; its status says so.
+func revocationTarget[T object](to *Store, namespaced bool, read func(T) (revocation.Revocation, error), hear func()) *target[T] {
+	return &target[T]{
+		put: func(each T) {
+			if r, err := read(each); err == nil {
+				to.PutRevocation(r)
+			}
+		},
+		remove: func(each T) { to.DeleteRevocation(revocation.RefOf(each)) },
+		replace: func(objects []T) {
+			all := make([]revocation.Revocation, 0, len(objects))
+			for _, each := range objects {
+				if r, err := read(each); err == nil {
+					all = append(all, r)
+				}
+			}
+			to.ReplaceRevocations(namespaced, all)
+		},
+		hear: hear,
+	}
+}
+
+// object is one of the API server's.
+type object interface {
+	runtime.Object
+	metav1.Object
 }
 
 func (w *Watches) hear(kind Kind) func() {
@@ -232,8 +287,8 @@ func (t *target[T]) Transformer() cache.TransformFunc {
 	}
 }
 
-// recordClient decodes TokenRecords into their type.
-func recordClient(config *rest.Config) (rest.Interface, error) {
+// typedClient decodes our kinds into their types.
+func typedClient(config *rest.Config) (rest.Interface, error) {
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return nil, err

@@ -90,7 +90,7 @@ func checkEnd(t *Token, now time.Time) Reason {
 	switch {
 	case t.issuedAt > now.Add(clockTolerance).Unix():
 		return ReasonNotYetValid
-	case t.revokedAt != notRevoked:
+	case t.revokedAt.Load() != notRevoked:
 		return ReasonRevoked
 	case t.life.Ended(now):
 		return ReasonExpired

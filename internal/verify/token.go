@@ -15,17 +15,18 @@ import (
 )
 
 // Token is what is kept in memory of one sealed record. It is immutable but for
-// when a use was last noted and sampled; a changed record makes another Token.
+// when a use was last noted and sampled, and that it can be cut off; a changed
+// record makes another Token.
 type Token struct {
 	// What every decision reads, side by side.
 	id        token.ID
 	sealed    record.Sealed
 	life      record.Lifetime
 	owner     *Owner
-	account   *Owner // the service account that it acts as; nil for most
-	issuedAt  int64 // Unix seconds
-	createdAt int64 // Unix seconds, by the API server
-	revokedAt int64 // Unix microseconds, or notRevoked
+	account   *Owner       // the service account that it acts as; nil for most
+	issuedAt  int64        // Unix seconds
+	createdAt int64        // Unix seconds, by the API server
+	revokedAt atomic.Int64 // Unix microseconds, or notRevoked
 	audiences List
 	scopes    List
 	networks  *[]netip.Prefix // nil for the most
@@ -51,8 +52,9 @@ const notRevoked = math.MaxInt64
 func NewToken(rec *v1alpha1.TokenRecord, sealed record.Sealed, owner, account *Owner) (*Token, error) {
 	t := &Token{
 		sealed: sealed, owner: owner, account: account, subject: rec.Spec.Subject.Name, uid: rec.Spec.Subject.UID,
-		keyID: unique.Make(rec.Spec.KeyID), creator: unique.Make(creatorOf(rec)), createdAt: rec.CreationTimestamp.Unix(), revokedAt: notRevoked,
+		keyID: unique.Make(rec.Spec.KeyID), creator: unique.Make(creatorOf(rec)), createdAt: rec.CreationTimestamp.Unix(),
 	}
+	t.revokedAt.Store(notRevoked)
 	for _, known := range []*Owner{owner, account} {
 		if known != nil && t.uid == known.uid {
 			t.uid = known.uid // one text instead of two
@@ -92,7 +94,7 @@ func (t *Token) readInstants(rec *v1alpha1.TokenRecord) error {
 	}
 	t.issuedAt = issued.Unix()
 	if revoked, err := rec.Status.RevokedAt.Parse(); err == nil {
-		t.revokedAt = revoked.UnixMicro()
+		t.revokedAt.Store(revoked.UnixMicro())
 	}
 	if used, err := rec.Status.LastUsedAt.Parse(); err == nil {
 		t.lastUsedAt = used.Unix()
@@ -194,8 +196,19 @@ func (t *Token) IssuedAt() time.Time { return time.Unix(t.issuedAt, 0).UTC() }
 // for one that is not. It is refused from the moment that this is known, whatever
 // the other clock said: nobody revokes for later.
 func (t *Token) RevokedAt() (at time.Time, ok bool) {
-	return time.UnixMicro(t.revokedAt).UTC(), t.revokedAt != notRevoked
+	revoked := t.revokedAt.Load()
+	return time.UnixMicro(revoked).UTC(), revoked != notRevoked
 }
+
+// CutOff revokes the token here, though its record does not say so yet, and says
+// whether it was not revoked before. At is when that was decided, in Unix seconds.
+func (t *Token) CutOff(at int64) bool {
+	return t.revokedAt.CompareAndSwap(notRevoked, time.Unix(at, 0).UnixMicro())
+}
+
+// CreatedAt is when the record was created, by the API server's clock, in Unix
+// seconds.
+func (t *Token) CreatedAt() int64 { return t.createdAt }
 
 // Lifetime is what the token's end follows from.
 func (t *Token) Lifetime() record.Lifetime { return t.life }
@@ -213,10 +226,11 @@ func (t *Token) ResourceVersion() string { return strconv.FormatUint(t.resourceV
 func (t *Token) Older(other *Token) bool { return t.resourceVersion < other.resourceVersion }
 
 // Succeed takes over from the Token of an earlier state of the same record when
-// a use was last noted and sampled.
+// a use was last noted and sampled, and that it was cut off.
 func (t *Token) Succeed(before *Token) {
 	t.noted.Store(before.noted.Load())
 	t.sampled.Store(before.sampled.Load())
+	t.revokedAt.CompareAndSwap(notRevoked, before.revokedAt.Load())
 }
 
 // Note reports whether no use was noted in this second yet, and that to one
