@@ -17,6 +17,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/accesstoken"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrecord"
+	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrevocation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
@@ -59,6 +60,12 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	if err := records.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up records: %w", err)
 	}
+	revocations := &tokenrevocation.Reconciler{
+		Client: mgr.GetClient(), Live: o.Live, Recorder: mgr.GetEventRecorder(tokenrevocation.Name), Metrics: o.Metrics, Audit: o.Audit, Clock: o.Clock,
+	}
+	if err := revocations.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up revocations: %w", err)
+	}
 	return nil
 }
 
@@ -82,6 +89,9 @@ func CacheOptions() cache.Options {
 		&v1alpha1.AccessToken{}:  {Transform: dropUnread},
 		&v1alpha1.TokenRecord{}:  {Transform: dropUnread},
 		&corev1.ServiceAccount{}: {Transform: dropUnread},
+
+		&v1alpha1.TokenRevocation{}:        {Transform: dropUnread},
+		&v1alpha1.ClusterTokenRevocation{}: {Transform: dropUnread},
 	}}
 }
 

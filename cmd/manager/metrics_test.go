@@ -27,11 +27,11 @@ var labelValues = map[string]map[string][]string{
 	"accesstoken_issued_total": {"cause": {
 		string(lifecycle.CauseFirst), string(lifecycle.CauseInterval), string(lifecycle.CauseSchedule), string(lifecycle.CauseRequested),
 		string(lifecycle.CauseReactivated), string(lifecycle.CauseSecretTemplate), string(lifecycle.CausePredecessor), string(lifecycle.CauseSecretDeleted), string(lifecycle.CauseSecretChanged),
-		string(lifecycle.CauseRecordLost), string(lifecycle.CauseRecordRevoked), string(lifecycle.CauseRevokedByHolder),
+		string(lifecycle.CauseRecordLost), string(lifecycle.CauseRecordRevoked), string(lifecycle.CauseRevokedByHolder), string(lifecycle.CauseCutOff),
 	}},
 	"accesstoken_ended_total": {"reason": {
 		string(v1alpha1.EndReasonSuperseded), string(v1alpha1.EndReasonSuspended), string(v1alpha1.EndReasonRevoked), string(v1alpha1.EndReasonUnpublished),
-		string(v1alpha1.EndReasonShortened), v1alpha1.ReasonExpired,
+		string(v1alpha1.EndReasonShortened), string(v1alpha1.EndReasonCutOff), v1alpha1.ReasonExpired,
 	}},
 	"accesstoken_expiry_notices_total":   {"left": {"30d", "7d", "1d"}},
 	"accesstoken_audit_lost_lines_total": {"cause": {string(audit.LossRate), string(audit.LossQueue), string(audit.LossWrite)}},

@@ -73,6 +73,10 @@ func published(a lifecycle.Issue, object *v1alpha1.TokenRecord, secret, replaced
 	case lifecycle.CauseSubjectRecreated:
 		h.reason, h.action = v1alpha1.ReasonSubjectRecreated, "Replace"
 		h.note = fmt.Sprintf("the service account was made again; Secret %s now has token %s, revision %d, for the new one", secret, object.Name, a.Revision)
+	case lifecycle.CauseCutOff:
+		h.reason, h.action = v1alpha1.ReasonRotated, "Replace"
+		h.note = fmt.Sprintf("a revocation voids token %s and asks for a new one; Secret %s now has token %s, revision %d", a.Replaces, secret, object.Name, a.Revision)
+		h.audit = func(l *audit.Log) { l.Rotated(audit.OfRecord(object), a.Revision, replaced, string(a.Cause)) }
 	case lifecycle.CauseFirst, lifecycle.CauseReactivated, lifecycle.CauseInterval, lifecycle.CauseSchedule, lifecycle.CauseRequested, lifecycle.CauseSecretTemplate, lifecycle.CausePredecessor:
 	}
 	return h

@@ -47,6 +47,18 @@ func pass(span time.Duration) func(context.Context, *world) {
 	return func(_ context.Context, w *world) { w.clock.SetTime(w.clock.Now().Add(span)) }
 }
 
+// cutOff writes into the records what a revocation does.
+func cutOff(reissue bool) func(context.Context, *world) {
+	return func(ctx context.Context, w *world) {
+		for _, rec := range w.records(ctx) {
+			rec.Status.RevokedAt, rec.Status.Reason = v1alpha1.NewTimestamp(w.clock.Now()), v1alpha1.EndReasonCutOff
+			rec.Status.RevokedBy, rec.Status.Reissue = "ClusterTokenRevocation/leak", reissue
+			Expect(admin.Status().Update(ctx, &rec)).To(Succeed())
+		}
+		w.settled(ctx)
+	}
+}
+
 func delivers(ctx context.Context, w *world) {
 	at := w.token(ctx)
 	Expect(meta.IsStatusConditionTrue(at.Status.Conditions, v1alpha1.ConditionReady)).To(BeTrue(), "Ready: %+v", at.Status.Conditions)
@@ -89,6 +101,8 @@ func sequences() []sequence {
 		{name: "expire", tokens: 1, spec: v1alpha1.AccessTokenSpec{MaxAge: "1h"}, trigger: pass(time.Hour), outcome: withdrawnFor(v1alpha1.ReasonExpired)},
 		{name: "suspend", tokens: 1, spec: rotating(), trigger: state(v1alpha1.StateSuspended), outcome: withdrawnFor(v1alpha1.ReasonSuspended)},
 		{name: "revoke", tokens: 1, spec: rotating(), trigger: state(v1alpha1.StateRevoked), outcome: withdrawnFor(v1alpha1.ReasonRevoked)},
+		{name: "replace what a revocation voids", tokens: 2, publishes: true, spec: rotating(), trigger: cutOff(true), outcome: delivers},
+		{name: "withdraw what a revocation voids", tokens: 1, spec: rotating(), trigger: cutOff(false), outcome: withdrawnFor(v1alpha1.ReasonCutOff)},
 		{name: "rename the Secret", tokens: 2, publishes: true, spec: rotating(), trigger: func(ctx context.Context, w *world) {
 			w.edit(ctx, func(at *v1alpha1.AccessToken) { at.Spec.Secret = &v1alpha1.SecretTemplate{Name: "elsewhere"} })
 		}, outcome: func(ctx context.Context, w *world) {

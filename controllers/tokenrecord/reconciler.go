@@ -46,6 +46,10 @@ const (
 // that of records.
 const orphanGrace = 10 * time.Second
 
+// cutOffRetry is how soon a record is looked at again by which it is known that a
+// person has to ask for the next token.
+const cutOffRetry = time.Hour
+
 // unnotedRetry is how soon a record is looked at again that the status of its
 // AccessToken still builds on.
 const unnotedRetry = 10 * time.Second
@@ -143,8 +147,9 @@ func (r *Reconciler) atMost(kept time.Duration) time.Duration { return min(kept,
 type judgement struct {
 	// orphan: its AccessToken is gone. It is of no more use.
 	orphan bool
-	// unnoted: the status of its AccessToken still builds on it.
-	unnoted bool
+	// needed is how soon to look again, since its AccessToken still goes by it; zero
+	// when it does not.
+	needed time.Duration
 	// due is when it is deleted; ends is false for one that stays.
 	due  time.Time
 	ends bool
@@ -157,8 +162,8 @@ func (j judgement) over(now time.Time) (wait ctrl.Result, over bool) {
 		return ctrl.Result{}, false
 	case now.Before(j.due):
 		return ctrl.Result{RequeueAfter: j.due.Sub(now)}, false
-	case j.unnoted:
-		return ctrl.Result{RequeueAfter: unnotedRetry}, false
+	case j.needed > 0:
+		return ctrl.Result{RequeueAfter: j.needed}, false
 	}
 	return ctrl.Result{}, true
 }
@@ -174,7 +179,16 @@ func (r *Reconciler) judge(ctx context.Context, reader client.Reader, object *v1
 		return judgement{orphan: true, ends: true}, nil
 	}
 	due, ends := deletionDue(object, r.Clock.Now(), kept)
-	return judgement{due: due, ends: ends, unnoted: declared && buildsOn(token, object)}, nil
+	judged := judgement{due: due, ends: ends}
+	switch {
+	case !declared:
+	case buildsOn(token, object):
+		judged.needed = unnotedRetry
+	case token.Status.TokenID == object.Name && object.Status.Reason == v1alpha1.EndReasonCutOff:
+		// Without it the token would be replaced, though nobody asked for that.
+		judged.needed = cutOffRetry
+	}
+	return judged, nil
 }
 
 // declaredBy returns the AccessToken that a record was issued for; nil when it is

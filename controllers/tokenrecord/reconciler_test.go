@@ -249,6 +249,21 @@ func TestACacheThatLagsDeletesNothing(t *testing.T) {
 	})
 }
 
+func TestARecordStaysByWhichItIsKnownThatAPersonHasToAsk(t *testing.T) {
+	g := gomega.NewWithT(t)
+	w := newWorld(t)
+	r := w.record(1, nil, func(status *v1alpha1.TokenRecordStatus) {
+		status.RevokedAt, status.Reason = v1alpha1.NewTimestamp(w.clock.Now()), v1alpha1.EndReasonCutOff
+	})
+	w.report(v1alpha1.AccessTokenStatus{Revision: 1, TokenID: r.Name, EndedAt: r.Status.RevokedAt})
+	later := w.clock.Now().AddDate(1, 0, 0)
+	g.Expect(w.reconcileAt(r, later)).To(gomega.Equal(time.Hour))
+	g.Expect(w.exists(r)).To(gomega.BeTrue())
+	w.report(v1alpha1.AccessTokenStatus{Revision: 2, TokenID: "another"})
+	w.reconcileAt(r, later)
+	g.Expect(w.exists(r)).To(gomega.BeFalse(), "there is a later token")
+}
+
 // busyServer has somebody change the record right after it was read.
 type busyServer struct {
 	client.Reader

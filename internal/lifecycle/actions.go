@@ -75,6 +75,9 @@ const (
 	// CauseRevokedByHolder: whoever held the token revoked it, as one does with a
 	// token that leaked.
 	CauseRevokedByHolder Cause = "RevokedByHolder"
+
+	// CauseCutOff: a revocation voids the token, and asks for a new one.
+	CauseCutOff Cause = "CutOff"
 )
 
 // Repair says that the cause is somebody else's change, against which the
@@ -83,7 +86,7 @@ func (c Cause) Repair() bool {
 	switch c {
 	case CauseSecretDeleted, CauseSecretChanged, CauseRecordLost, CauseRecordRevoked, CauseRevokedByHolder:
 		return true
-	case CauseFirst, CauseInterval, CauseSchedule, CauseRequested, CauseReactivated, CauseSecretTemplate, CausePredecessor, CauseSubjectRecreated:
+	case CauseFirst, CauseInterval, CauseSchedule, CauseRequested, CauseReactivated, CauseSecretTemplate, CausePredecessor, CauseSubjectRecreated, CauseCutOff:
 	}
 	return false
 }

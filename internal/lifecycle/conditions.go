@@ -96,6 +96,9 @@ func (s State) verdict(status v1alpha1.AccessTokenStatus) verdict {
 	if s.Refused() {
 		return verdict{metav1.ConditionFalse, v1alpha1.ReasonWriteFailed, s.Failure.Message, false}
 	}
+	if s.cutOff() {
+		return s.cutOffVerdict(status)
+	}
 	if end, finished := s.finishedByAge(); finished {
 		return s.expiredVerdict(v1alpha1.NewTimestamp(end), status)
 	}
@@ -127,6 +130,19 @@ func (s State) expiredVerdict(end v1alpha1.Timestamp, status v1alpha1.AccessToke
 	}
 	return verdict{metav1.ConditionFalse, v1alpha1.ReasonExpired,
 		message + ": request a new one with the annotation " + v1alpha1.AnnotationRotateRequestedAt + advice + ", or delete this AccessToken", true}
+}
+
+func (s State) cutOffVerdict(status v1alpha1.AccessTokenStatus) verdict {
+	current, _ := s.current()
+	message := "token " + current.Object.Name + " was revoked by " + current.Object.Status.RevokedBy
+	switch {
+	case current.Object.Status.Reissue:
+		return verdict{metav1.ConditionUnknown, v1alpha1.ReasonIssuing, message + ", a new one is on its way", false}
+	case status.NextRotationAt != "":
+		return verdict{metav1.ConditionFalse, v1alpha1.ReasonCutOff, message + "; the next one is issued at " + string(status.NextRotationAt), false}
+	}
+	return verdict{metav1.ConditionFalse, v1alpha1.ReasonCutOff,
+		message + ": request a new one with the annotation " + v1alpha1.AnnotationRotateRequestedAt + ", or delete this AccessToken", true}
 }
 
 func conflictMessage(secret Secret) string {

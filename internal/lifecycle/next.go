@@ -22,6 +22,7 @@ var (
 		endUnpublished,  // and what nobody holds is ended
 		withdrawExpired, // a Secret holds no token that no longer verifies
 		withdrawGone,
+		withdrawCutOff,
 		withdrawRenamed,
 	}
 	takenBackSteps = []step{
@@ -105,6 +106,8 @@ func (s State) needed() (Cause, time.Time, bool) {
 	case !found && s.Token.Status.EndedAt != "":
 		// Taken back so long ago that the record is gone; wanted again.
 		return CauseReactivated, s.Now, true
+	case s.cutOff():
+		return s.afterCutOff(current)
 	case !found, current.Void != nil:
 		return CauseRecordLost, s.Now, true
 	case current.revoked() && (current.Object.Status.Reason == v1alpha1.EndReasonSuspended || current.Object.Status.Reason == v1alpha1.EndReasonRevoked):
@@ -121,6 +124,32 @@ func (s State) needed() (Cause, time.Time, bool) {
 	}
 	return s.rotation()
 }
+
+// cutOff says that a revocation voids the current token.
+func (s State) cutOff() bool {
+	current, found := s.current()
+	return found && current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonCutOff
+}
+
+// afterCutOff is when a new token comes in the place of one that a revocation
+// voids: soon where that asks for it, else when a person does. Neither an interval
+// nor a schedule gives back what was taken.
+func (s State) afterCutOff(current Record) (Cause, time.Time, bool) {
+	if current.Object.Status.Reissue {
+		revokedAt, err := current.Object.Status.RevokedAt.Parse()
+		if err != nil {
+			revokedAt = s.Now
+		}
+		return CauseCutOff, revokedAt.Add(afterCut), true
+	}
+	due, cause, ok := s.Plan.OnRequest().Rotation(current.IssuedAt, string(s.Token.UID))
+	return Cause(cause), due, ok
+}
+
+// afterCut is how long after a token was cut off the next one is made. A cut voids
+// what is made in its second, too, and revokedAt is cut to a whole one: so the next
+// second has begun, whatever clock the API server goes by.
+const afterCut = 2 * time.Second
 
 // secretDamage says why the wanted Secret does not deliver the current token.
 func (s State) secretDamage() (Cause, bool) {
@@ -333,6 +362,18 @@ func endAll(s State) Action {
 
 func withdrawExpired(s State) Action {
 	if _, finished := s.finishedByAge(); !finished {
+		return nil
+	}
+	return withdrawAll(s)
+}
+
+// withdrawCutOff takes a token that a revocation voids out of its Secret, unless
+// another is about to take its place.
+func withdrawCutOff(s State) Action {
+	if !s.cutOff() {
+		return nil
+	}
+	if _, at, ok := Due(s); ok && at.Sub(s.Now) <= afterCut {
 		return nil
 	}
 	return withdrawAll(s)

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"slices"
+	"time"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 )
@@ -93,7 +94,7 @@ func (s State) endedAt() v1alpha1.Timestamp {
 	if end, finished := s.finishedByAge(); finished {
 		return v1alpha1.NewTimestamp(end)
 	}
-	if found && current.revoked() && s.unsubjected() {
+	if found && current.revoked() && s.unsubjected() || s.cutOff() {
 		return current.Object.Status.RevokedAt
 	}
 	if found && current.verifies(s.Now) {
@@ -106,7 +107,11 @@ func (s State) nextRotationAt() v1alpha1.Timestamp {
 	if _, back := s.takenBack(); back || s.PlanError != nil {
 		return ""
 	}
-	if _, due, ok := s.rotation(); ok {
+	next := s.rotation
+	if current, _ := s.current(); s.cutOff() {
+		next = func() (Cause, time.Time, bool) { return s.afterCutOff(current) }
+	}
+	if _, due, ok := next(); ok {
 		return v1alpha1.NewTimestamp(due)
 	}
 	return ""

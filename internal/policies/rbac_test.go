@@ -61,7 +61,7 @@ var _ = Describe("Roles", func() {
 				Expect(rule.Verbs).NotTo(ContainElement(BeElementOf("bind", "escalate", "impersonate")), o.GetName())
 			}
 		}
-		Expect(seen).To(Equal(9))
+		Expect(seen).To(Equal(10))
 	})
 
 	DescribeTable("give people what they need in their namespace", func(ctx SpecContext, role string, yes, no [][2]string) {
@@ -81,14 +81,14 @@ var _ = Describe("Roles", func() {
 		Expect(may(ctx, "person", "issue", "tokenrecords", "", "")).To(BeFalse())
 	},
 		Entry("to view", "view",
-			[][2]string{{"list", "accesstokens"}, {"watch", "tokenrecords"}},
-			[][2]string{{"create", "accesstokens"}, {"delete", "accesstokens"}, {"delete", "tokenrecords"}}),
+			[][2]string{{"list", "accesstokens"}, {"watch", "tokenrecords"}, {"get", "tokenrevocations"}},
+			[][2]string{{"create", "accesstokens"}, {"delete", "accesstokens"}, {"delete", "tokenrecords"}, {"create", "tokenrevocations"}}),
 		Entry("to edit", "edit",
-			[][2]string{{"create", "accesstokens"}, {"update", "accesstokens"}, {"delete", "accesstokens"}, {"list", "tokenrecords"}, {"delete", "tokenrecords"}},
-			[][2]string{{"issue-without-expiry", "accesstokens"}, {"create", "tokenrecords"}, {"update", "tokenrecords"}, {"issue", "tokenrecords"}}),
+			[][2]string{{"create", "accesstokens"}, {"update", "accesstokens"}, {"delete", "accesstokens"}, {"list", "tokenrecords"}, {"delete", "tokenrecords"}, {"create", "tokenrevocations"}},
+			[][2]string{{"issue-without-expiry", "accesstokens"}, {"create", "tokenrecords"}, {"update", "tokenrecords"}, {"issue", "tokenrecords"}, {"create", "clustertokenrevocations"}}),
 		Entry("to administer", "admin",
 			[][2]string{{"create", "accesstokens"}, {"delete", "tokenrecords"}},
-			[][2]string{{"issue-without-expiry", "accesstokens"}, {"create", "tokenrecords"}, {"issue", "tokenrecords"}}),
+			[][2]string{{"issue-without-expiry", "accesstokens"}, {"create", "tokenrecords"}, {"issue", "tokenrecords"}, {"create", "clustertokenrevocations"}}),
 	)
 
 	It("give the manager what it needs and no more", func(ctx SpecContext) {
@@ -99,7 +99,7 @@ var _ = Describe("Roles", func() {
 		for _, right := range [][2]string{
 			// It may create AccessTokens, for dry runs that policy refuses.
 			{"update", "accesstokens"}, {"patch", "accesstokens"}, {v1alpha1.VerbIssueWithoutExpiry, "accesstokens"},
-			{"update", "tokenrecords"}, {"patch", "tokenrecords"}, {"update", "secrets"}, {"create", "leases"}, {"get", "clusterroles"},
+			{"update", "tokenrecords"}, {"patch", "tokenrecords"}, {"create", "tokenrevocations"}, {"update", "secrets"}, {"create", "leases"}, {"get", "clusterroles"},
 		} {
 			Expect(may(ctx, account, right[0], right[1], "", namespace)).To(BeFalse(), "%v", right)
 		}

@@ -39,6 +39,27 @@ var _ = Describe("Samples", func() {
 		Expect(formats).To(HaveLen(4), "a sample for each format")
 	})
 
+	It("of revocations are all applied, and stand beside the kustomization, since each voids tokens", func(ctx SpecContext) {
+		files, err := filepath.Glob(filepath.Join(configFolder("samples"), "revocation", "*.yaml"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(files).NotTo(BeEmpty())
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(string(content)).To(HavePrefix("# "), "%s says what it is for", file)
+			for _, o := range split(content) {
+				if o.GetKind() == "TokenRevocation" {
+					o.SetNamespace(namespace)
+				}
+				Expect(admin().Apply(ctx, client.ApplyConfigurationFromUnstructured(o), client.FieldOwner("kubectl"))).To(Succeed(), file)
+				Expect(admin().Delete(ctx, o)).To(Succeed())
+			}
+		}
+		for _, o := range render(ctx, configFolder("samples")) {
+			Expect(o.GetKind()).NotTo(ContainSubstring("Revocation"))
+		}
+	})
+
 	It("are all in the kustomization", func(ctx SpecContext) {
 		files, err := os.ReadDir(configFolder("samples"))
 		Expect(err).NotTo(HaveOccurred())
@@ -48,7 +69,7 @@ var _ = Describe("Samples", func() {
 				tokens++
 			}
 		}
-		Expect(tokens).To(Equal(len(files) - 1))
+		Expect(tokens).To(Equal(len(files) - 2)) // but for the kustomization and the revocations
 	})
 
 	It("give the rights of a token to its own principal", func(ctx SpecContext) {

@@ -75,6 +75,9 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	}).Should(beForbiddenBy("accesstoken-made-by-token"))
 	Eventually(ctx, func() error { return as(eve).Create(ctx, tokenRecord("probe"), client.DryRunAll) }).
 		Should(beForbiddenBy("accesstoken-records"))
+	Expect(admin().Create(ctx, ownRevocation("probe"))).To(Succeed())
+	Eventually(ctx, func() error { return as(eve).Delete(ctx, ownRevocation("probe"), client.DryRunAll) }).
+		Should(beForbiddenBy(revocations))
 	if stamped(ctx) {
 		waitForStamp(ctx)
 	}

@@ -37,8 +37,7 @@ const (
 // namespaces in the whole cluster, and on the key Secret.
 type Watches struct {
 	// Store takes in records, revocations, and the metadata of AccessTokens, service
-	// accounts and
-	// namespaces.
+	// accounts and namespaces.
 	Store *Store
 
 	// Keys takes in the key Secret, nil when there is none.

@@ -1,0 +1,98 @@
+package tokenrevocation
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/revocation"
+)
+
+// order is a revocation of either kind.
+type order struct {
+	object     client.Object
+	status     *v1alpha1.RevocationStatus
+	revocation revocation.Revocation
+	// invalid is why nothing follows from it; nil for most.
+	invalid error
+	// original is the TokenRevocation that this one is the copy of; the zero Ref for
+	// one that is none.
+	original revocation.Ref
+}
+
+// by is how records name it: a copy acts for its original.
+func (o *order) by() string {
+	if o.original != (revocation.Ref{}) {
+		return o.original.String()
+	}
+	return o.revocation.Ref.String()
+}
+
+// read reads a revocation of the kind that the key is of; nil when it is gone.
+func (r *Reconciler) read(ctx context.Context, key types.NamespacedName) (*order, error) {
+	o := &order{}
+	if key.Namespace != "" {
+		object := &v1alpha1.TokenRevocation{}
+		if err := r.Client.Get(ctx, key, object); err != nil {
+			return nil, client.IgnoreNotFound(err)
+		}
+		o.object, o.status = object, &object.Status
+		o.revocation, o.invalid = revocation.Of(object)
+	} else {
+		object := &v1alpha1.ClusterTokenRevocation{}
+		if err := r.Client.Get(ctx, key, object); err != nil {
+			return nil, client.IgnoreNotFound(err)
+		}
+		o.object, o.status = object, &object.Status
+		o.revocation, o.invalid = revocation.OfCluster(object)
+		o.original = originalOf(object)
+	}
+	o.revocation.Ref = revocation.RefOf(o.object)
+	return o, nil
+}
+
+// originalOf is the TokenRevocation that an object is the copy of.
+func originalOf(object metav1.Object) revocation.Ref {
+	namespace, name, ok := strings.Cut(object.GetAnnotations()[v1alpha1.AnnotationCopyOf], "/")
+	if !ok {
+		return revocation.Ref{}
+	}
+	return revocation.Ref{Namespace: namespace, Name: name}
+}
+
+// copyName is that of the copy of a TokenRevocation. One made again under the same
+// name is another.
+func copyName(object metav1.Object) string {
+	return "copy-" + object.GetNamespace() + "-" + string(object.GetUID())
+}
+
+// protect makes the copy of a TokenRevocation. It says the moment that counts, by
+// the original's creation, so that it voids nothing more.
+func (r *Reconciler) protect(ctx context.Context, o *order) error {
+	original, ok := o.object.(*v1alpha1.TokenRevocation)
+	if !ok {
+		return nil
+	}
+	key := client.ObjectKey{Name: copyName(original)}
+	if err := r.Client.Get(ctx, key, &v1alpha1.ClusterTokenRevocation{}); client.IgnoreNotFound(err) != nil || err == nil {
+		return err
+	}
+	made := &v1alpha1.ClusterTokenRevocation{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        key.Name,
+			Annotations: map[string]string{v1alpha1.AnnotationCopyOf: original.Namespace + "/" + original.Name},
+		},
+		Spec: v1alpha1.ClusterTokenRevocationSpec{Namespace: original.Namespace, RevocationSpec: *original.Spec.RevocationSpec.DeepCopy()},
+	}
+	made.Spec.All = false // the namespace alone means all that is in it
+	made.Spec.Before = v1alpha1.NewTimestamp(o.revocation.Before)
+	if err := r.Client.Create(ctx, made, client.FieldOwner(FieldManager)); client.IgnoreAlreadyExists(err) != nil {
+		return fmt.Errorf("keep a copy of %s in namespace %s: %w", o.revocation.Ref, original.Namespace, err)
+	}
+	return nil
+}
