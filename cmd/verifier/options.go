@@ -39,9 +39,9 @@ func parseOptions(arguments []string, environment func(string) string, output io
 	flags.StringVar(&o.address, "bind-address", ":8443", "address of introspection, revocation and forward auth over HTTPS, 0 for none")
 	flags.StringVar(&o.webhookAddress, "webhook-bind-address", ":9443", "address of the webhooks for kube-apiserver over HTTPS with client certificates, 0 for none")
 	flags.StringVar(&o.extAuthzAddress, "ext-authz-bind-address", ":9444", "address of Envoy's ext_authz over gRPC with TLS, 0 for none")
-	flags.StringVar(&o.certFile, "tls-cert-file", "", "certificate to serve with, in PEM; read anew when it changes")
-	flags.StringVar(&o.keyFile, "tls-private-key-file", "", "key of that certificate, in PEM")
-	flags.StringVar(&o.clientCAFile, "client-ca-file", "", "certificate authorities of the clients that may call the webhooks, in PEM; read anew when it changes")
+	flags.StringVar(&o.certFile, "tls-cert-file", "", "certificate to serve with, in PEM; read anew when it changes; required")
+	flags.StringVar(&o.keyFile, "tls-private-key-file", "", "key of that certificate, in PEM; required")
+	flags.StringVar(&o.clientCAFile, "client-ca-file", "", "certificate authorities of the clients that may call the webhooks, in PEM; read anew when it changes; required unless --webhook-bind-address is 0")
 	flags.Func("client-name", "common name that a webhook client's certificate must have; may be given more than once, none means any of the authorities' clients", func(name string) error {
 		if strings.TrimSpace(name) == "" {
 			return errors.New("it is empty")
@@ -58,8 +58,9 @@ func parseOptions(arguments []string, environment func(string) string, output io
 	o.configuration = config.Default()
 	if o.configFile != "" {
 		var configErr error
-		o.configuration, configErr = config.Load(o.configFile)
-		err = errors.Join(err, configErr)
+		if o.configuration, configErr = config.Load(o.configFile); configErr != nil {
+			err = errors.Join(err, fmt.Errorf("--config: %w", configErr))
+		}
 	}
 	return o, err
 }
@@ -87,6 +88,11 @@ func (o options) validate() error {
 		{"--tls-cert-file", o.certFile}, {"--tls-private-key-file", o.keyFile},
 	} {
 		problems = append(problems, program.CheckFile(file.flag, file.path)...)
+	}
+	for _, address := range []struct{ flag, value string }{
+		{"--bind-address", o.address}, {"--webhook-bind-address", o.webhookAddress}, {"--ext-authz-bind-address", o.extAuthzAddress},
+	} {
+		problems = append(problems, program.CheckAddress(address.flag, address.value)...)
 	}
 	return errors.Join(append(problems, o.checkClientCA()...)...)
 }

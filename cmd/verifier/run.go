@@ -252,7 +252,7 @@ func (v *verifier) state() prometheus.Collector {
 func (v *verifier) surround(context.Context) error {
 	var err error
 	if v.audit, err = program.OpenAuditLog(v.configuration.Audit.Path, ctrlmetrics.Registry, v.log); err != nil { //nolint:contextcheck // it is closed when the last answer was given
-		return err
+		return fmt.Errorf("audit.path in the configuration: %w", err)
 	}
 	if v.unverified, err = metrics.NewUnverified(ctrlmetrics.Registry); err != nil {
 		return fmt.Errorf("register metrics: %w", err)

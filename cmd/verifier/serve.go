@@ -27,7 +27,7 @@ import (
 func (v *verifier) serve(ctx context.Context) error {
 	var err error
 	if v.served, err = certwatcher.New(v.certFile, v.keyFile); err != nil {
-		return fmt.Errorf("read the serving certificate: %w", err)
+		return fmt.Errorf("--tls-cert-file %s, --tls-private-key-file %s: %w", v.certFile, v.keyFile, err)
 	}
 	if err := v.add(v.served); err != nil {
 		return err
@@ -47,7 +47,7 @@ func (v *verifier) serveWebhooks(ctx context.Context) error {
 	}
 	ca, err := server.NewClientCA(v.clientCAFile, v.clientNames, clock.RealClock{})
 	if err != nil {
-		return err
+		return fmt.Errorf("--client-ca-file: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle(tokenreview.Path, tokenreview.New(v.around, tokenreview.Options{
@@ -59,7 +59,7 @@ func (v *verifier) serveWebhooks(ctx context.Context) error {
 	}))
 	listener, err := server.ListenHTTPS(ctx, "webhooks", v.webhookAddress, ca.TLS(v.served, "h2", "http/1.1"), mux, v.log)
 	if err != nil {
-		return err
+		return fmt.Errorf("--webhook-bind-address: %w", err)
 	}
 	return v.add(listener)
 }
@@ -85,7 +85,7 @@ func (v *verifier) serveHTTPS(ctx context.Context) error {
 	}
 	listener, err := server.ListenHTTPS(ctx, "https", v.address, server.ServingTLS(v.served), mux, v.log)
 	if err != nil {
-		return err
+		return fmt.Errorf("--bind-address: %w", err)
 	}
 	return v.add(listener)
 }
@@ -138,7 +138,7 @@ func (v *verifier) serveExtAuthz(ctx context.Context) error {
 	service := extauthz.New(v.around, v.gatewayOptions())
 	listener, err := extauthz.Listen(ctx, v.extAuthzAddress, server.ServingTLS(v.served, "h2"), service, v.ready, clock.RealClock{})
 	if err != nil {
-		return err
+		return fmt.Errorf("--ext-authz-bind-address: %w", err)
 	}
 	return v.add(listener)
 }

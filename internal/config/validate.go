@@ -75,7 +75,7 @@ func (k *Kubernetes) validate(p *problems, defaultAudience string) {
 	if !slices.Contains([]ScopeEnforcement{"", ScopesEnforced, ScopesNotEnforced}, k.Scopes) {
 		p.add("kubernetes.scopes", "%q is not known: use Enforced or NotEnforced", k.Scopes)
 	}
-	if len(k.ScopeMappings) > 0 && k.Scopes != ScopesEnforced {
+	if len(k.ScopeMappings) > 0 && k.Scopes == ScopesNotEnforced {
 		p.add("kubernetes.scopeMappings", "they do nothing unless kubernetes.scopes is Enforced: set it once kube-apiserver asks the verifier, or remove them")
 	}
 	for i, mapping := range k.ScopeMappings {

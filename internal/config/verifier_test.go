@@ -36,6 +36,13 @@ trustedProxies: [10.0.0.0/8, 192.0.2.1, "2001:db8::/32", "::ffff:198.51.100.7", 
 audit: {path: /var/log/audit.log, accepted: All}
 `
 
+func TestAMistakeInScopesIsToldOnce(t *testing.T) {
+	_, err := config.Parse([]byte(head + "kubernetes: {scopes: enforced, scopeMappings: [{scope: a, rules: [{verbs: [get], nonResourceURLs: [/]}]}]}"))
+	if err == nil || strings.Contains(err.Error(), "scopeMappings") {
+		t.Errorf("%v, want nothing of the mappings, which are right", err)
+	}
+}
+
 func TestAFullConfigurationIsReadAsItIsWritten(t *testing.T) {
 	v, err := config.Parse([]byte(full))
 	if err != nil {

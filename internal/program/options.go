@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
+	"regexp"
+	"strconv"
 )
 
 // None is the address of what is not served.
@@ -55,7 +58,7 @@ func (o *Options) Register(flags *flag.FlagSet, environment func(string) string,
 	flags.BoolVar(&o.MetricsSecure, "metrics-secure", true, "serve metrics over TLS and to those only whom RBAC allows get on /metrics")
 	flags.StringVar(&o.HealthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz, 0 for none")
 	flags.StringVar(&o.PprofAddress, "pprof-bind-address", "", "address of the profiler, for development; empty means none")
-	flags.TextVar(&o.LogLevel, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
+	flags.Var((*level)(&o.LogLevel), "log-level", "DEBUG, INFO, WARN or ERROR")
 	flags.BoolVar(&o.ShowVersion, "version", false, "print the version and end")
 }
 
@@ -66,7 +69,44 @@ func (o *Options) Problems() []error {
 	if o.Namespace == "" {
 		problems = append(problems, errors.New("--namespace: it is empty, name the namespace of the operator"))
 	}
+	for _, address := range []struct{ flag, value string }{
+		{"--metrics-bind-address", o.MetricsAddress}, {"--health-probe-bind-address", o.HealthAddress}, {"--pprof-bind-address", o.PprofAddress},
+	} {
+		if address.value != "" {
+			problems = append(problems, CheckAddress(address.flag, address.value)...)
+		}
+	}
 	return append(problems, CheckFile("--kubeconfig", o.Kubeconfig)...)
+}
+
+// CheckAddress says what is wrong with a flag that names an address to listen at, or
+// None.
+func CheckAddress(name, address string) []error {
+	if address == None {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return []error{fmt.Errorf("%s: %q is no address to listen at: write HOST:PORT, or :PORT for all addresses, or %s for none", name, address, None)}
+	}
+	return nil
+}
+
+// level is a slog.Level as a flag, whose error says what there is.
+type level slog.Level
+
+// String implements flag.Value.
+func (l *level) String() string { return slog.Level(*l).String() }
+
+// Set implements flag.Value.
+func (l *level) Set(text string) error {
+	if (*slog.Level)(l).UnmarshalText([]byte(text)) != nil {
+		return errors.New("it is no level: use DEBUG, INFO, WARN or ERROR")
+	}
+	return nil
 }
 
 // CheckFile says what is wrong with a flag that names a file, if it does.
@@ -92,12 +132,15 @@ func Parse(flags *flag.FlagSet, arguments []string, output io.Writer) error {
 		usage(flags, output)
 		return err
 	case err != nil:
-		return fmt.Errorf("%w; --help lists the flags", err)
+		return fmt.Errorf("%s; --help lists the flags", twoDashes.ReplaceAllString(err.Error(), "$1 --$2"))
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q: everything is a flag; --help lists them", flags.Arg(0))
 	}
 	return nil
 }
+
+// twoDashes finds flags that package flag writes with one.
+var twoDashes = regexp.MustCompile(`(flag|defined:|argument:) -([a-z])`)
 
 // usage lists the flags as they are written in the documents, with two dashes.
 func usage(flags *flag.FlagSet, output io.Writer) {
