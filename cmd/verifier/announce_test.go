@@ -10,20 +10,13 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
 func TestAFloodOfOneKindOfNewsHidesNoneOfTheOther(t *testing.T) {
-	now := clock.RealClock{}
-	_, rec := sealed.Token(t, "ci", "deploy", "uid", now.Now())
-	_, index := sealed.Decider(now, rec)
-	id, err := token.ParseID(rec.Name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := index.Lookup(id)
+	rec, _ := mint.Record(t, "ci", "deploy", clock.RealClock{}.Now())
+	found := mint.Token(t, rec)
 	const flood = tellBurst + 10
 
 	for name, tell := range map[string]struct{ flood, other func(announcements) }{
@@ -52,18 +45,13 @@ func TestAFloodOfOneKindOfNewsHidesNoneOfTheOther(t *testing.T) {
 }
 
 func TestAnOwnerCountsAsToldOnlyWhenTheEventGoesOut(t *testing.T) {
-	now := clock.RealClock{}
-	_, rec := sealed.Token(t, "ci", "deploy", "uid", now.Now())
-	_, index := sealed.Decider(now, rec)
-	id, err := token.ParseID(rec.Name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rec, _ := mint.Record(t, "ci", "deploy", clock.RealClock{}.Now())
+	refused := mint.Token(t, rec)
 	recorder := events.NewFakeRecorder(2 * tellBurst)
 	a := announcer(recorder, logr.Discard())
 	told := 0
 	for range 2 * tellBurst {
-		if a.tokenRefused(index.Lookup(id), verify.ReasonAudienceMismatch, []string{"kubernetes"}) {
+		if a.tokenRefused(refused, verify.ReasonAudienceMismatch, []string{"kubernetes"}) {
 			told++
 		}
 	}
@@ -73,20 +61,15 @@ func TestAnOwnerCountsAsToldOnlyWhenTheEventGoesOut(t *testing.T) {
 }
 
 func TestAnEventSaysWhatToDoAboutEachReason(t *testing.T) {
-	now := clock.RealClock{}
-	_, rec := sealed.Token(t, "ci", "deploy", "uid", now.Now())
-	_, index := sealed.Decider(now, rec)
-	id, err := token.ParseID(rec.Name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rec, _ := mint.Record(t, "ci", "deploy", clock.RealClock{}.Now())
+	refused := mint.Token(t, rec)
 	recorder := events.NewFakeRecorder(1)
 	for why, todo := range map[verify.Reason]string{
 		verify.ReasonAudienceMismatch:  "spec.audiences",
 		verify.ReasonNetworkUnknown:    "without them",
 		verify.ReasonScopesNotEnforced: "kubernetes.scopes",
 	} {
-		announcer(recorder, logr.Discard()).tokenRefused(index.Lookup(id), why, []string{"kubernetes"})
+		announcer(recorder, logr.Discard()).tokenRefused(refused, why, []string{"kubernetes"})
 		if event := <-recorder.Events; !strings.HasPrefix(event, "Warning "+string(why)+" token "+rec.Name+" was refused by") || !strings.Contains(event, todo) {
 			t.Errorf("%s: %s", why, event)
 		}

@@ -26,7 +26,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/config"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
@@ -100,19 +100,11 @@ func answering(verdict verify.Verdict, err error) verify.Verifier {
 
 func someToken(t testing.TB) (string, *verify.Token) {
 	t.Helper()
-	presented, rec := sealed.Token(t, "ci", "deploy-shop", "2f0e5bd6-0000-4000-8000-000000000001", noon, func(rec *v1alpha1.TokenRecord) {
-		rec.Spec.Scopes = []string{"deploy:shop", "read:registry"}
+	scopes := mint.Scopes("deploy:shop", "read:registry")
+	rec, presented := mint.Record(t, "ci", "deploy-shop", noon, mint.OwnedBy("2f0e5bd6-0000-4000-8000-000000000001"), scopes, func(rec *v1alpha1.TokenRecord) {
 		rec.Spec.Creator = &v1alpha1.Creator{Username: "ann@example.com"}
 	})
-	opened, err := sealed.Opener().Open(rec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	made, err := verify.NewToken(rec, opened, verify.NewOwner(rec.Spec.AccessTokenUID, rec.Spec.AccessTokenName, verify.NewNamespace("ci")), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return presented, made
+	return presented, mint.Token(t, rec)
 }
 
 func request(presented string) verify.Request {

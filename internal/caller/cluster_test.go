@@ -30,7 +30,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/caller"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/oauthwire"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
@@ -104,10 +104,10 @@ func newWorld(t *testing.T, verifier verify.Verifier) *world {
 		t.Fatal(err)
 	}
 	if verifier == nil {
-		verifier, _ = sealed.Decider(w.clock)
+		verifier = mint.NewIndex(t).Decider(w.clock)
 	}
 	w.callers, err = caller.New(caller.Options{
-		Verifier: verifier, Kubernetes: clients, DefaultTokenAudience: sealed.DefaultAudience, Clock: w.clock,
+		Verifier: verifier, Kubernetes: clients, DefaultTokenAudience: mint.DefaultAudience, Clock: w.clock,
 		Log: funcr.New(func(_, line string) { w.log.WriteString(line + "\n") }, funcr.Options{}),
 	})
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/caller"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
@@ -27,8 +27,8 @@ func asks(audiences ...string) func(*v1alpha1.TokenRecord) {
 }
 
 func TestTheHolderOfATokenWithTheScopeAsksAboutItsAudiences(t *testing.T) {
-	text, rec := sealed.Token(t, "ci", "billing", "uid", noon, asks(caller.DefaultAudience, billing, "kubernetes"))
-	decider, _ := sealed.Decider(clocktesting.NewFakePassiveClock(noon), rec)
+	rec, text := mint.Record(t, "ci", "billing", noon, asks(caller.DefaultAudience, billing, "kubernetes"))
+	decider := mint.NewIndex(t, rec).Decider(clocktesting.NewFakePassiveClock(noon))
 	var seen []verify.Request
 	w := newWorld(t, verify.Func(func(ctx context.Context, request verify.Request) (verify.Verdict, error) {
 		seen = append(seen, request)
@@ -43,7 +43,7 @@ func TestTheHolderOfATokenWithTheScopeAsksAboutItsAudiences(t *testing.T) {
 			t.Errorf("Name = %s", who.Name)
 		}
 		// Not the verifier's own: every caller's token has that.
-		allowed, err := who.Audiences(t.Context(), []string{stock, billing, caller.DefaultAudience, "kubernetes", sealed.DefaultAudience})
+		allowed, err := who.Audiences(t.Context(), []string{stock, billing, caller.DefaultAudience, "kubernetes", mint.DefaultAudience})
 		if err != nil || !slices.Equal(allowed, []string{billing, "kubernetes"}) {
 			t.Errorf("Audiences = %q, %v", allowed, err)
 		}
@@ -72,7 +72,7 @@ func TestATokenThatMayNotAskIsRefused(t *testing.T) {
 		"for nobody in name": {asks(), 401, "the token is not meant for the audience verifier.accesstoken.dev"},
 		"that ended": {func(rec *v1alpha1.TokenRecord) {
 			asks(caller.DefaultAudience)(rec)
-			sealed.Aging(time.Minute)(rec)
+			mint.Aging(time.Minute)(rec)
 		}, 401, "the credential is not good here"},
 		"from somewhere only": {func(rec *v1alpha1.TokenRecord) {
 			asks(caller.DefaultAudience)(rec)
@@ -80,8 +80,8 @@ func TestATokenThatMayNotAskIsRefused(t *testing.T) {
 		}, 401, "the credential is not good here"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			text, rec := sealed.Token(t, "ci", "billing", "uid", noon, test.change)
-			decider, _ := sealed.Decider(clocktesting.NewFakePassiveClock(noon.Add(time.Hour)), rec)
+			rec, text := mint.Record(t, "ci", "billing", noon, test.change)
+			decider := mint.NewIndex(t, rec).Decider(clocktesting.NewFakePassiveClock(noon.Add(time.Hour)))
 			w := newWorld(t, decider)
 			for _, authorization := range []string{bearer(text), basic(text)} {
 				_, problem := w.present(authorization)
@@ -100,8 +100,8 @@ func TestATokenThatMayNotAskIsRefused(t *testing.T) {
 }
 
 func TestAVerifierThatCannotCheckIsNeitherYesNorNo(t *testing.T) {
-	text, rec := sealed.Token(t, "ci", "billing", "uid", noon, asks(caller.DefaultAudience))
-	decider, _ := sealed.Decider(clocktesting.NewFakePassiveClock(noon), rec)
+	rec, text := mint.Record(t, "ci", "billing", noon, asks(caller.DefaultAudience))
+	decider := mint.NewIndex(t, rec).Decider(clocktesting.NewFakePassiveClock(noon))
 	decider.Fresh = func(time.Time) error { return verify.ErrStale }
 	w := newWorld(t, decider)
 	if status := w.status(bearer(text)); status != http.StatusServiceUnavailable {
@@ -110,8 +110,8 @@ func TestAVerifierThatCannotCheckIsNeitherYesNorNo(t *testing.T) {
 }
 
 func TestHostileAuthorizationHeaders(t *testing.T) {
-	text, rec := sealed.Token(t, "ci", "billing", "uid", noon, asks(caller.DefaultAudience))
-	decider, _ := sealed.Decider(clocktesting.NewFakePassiveClock(noon), rec)
+	rec, text := mint.Record(t, "ci", "billing", noon, asks(caller.DefaultAudience))
+	decider := mint.NewIndex(t, rec).Decider(clocktesting.NewFakePassiveClock(noon))
 	w := newWorld(t, decider)
 	both := []string{`Bearer realm="accesstoken"`, `Basic realm="accesstoken"`}
 	for name, test := range map[string]struct {
@@ -155,14 +155,14 @@ func TestOptionsThatWouldLetInTooMuchAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	decider, _ := sealed.Decider(clocktesting.NewFakePassiveClock(noon))
-	good := caller.Options{Verifier: decider, Kubernetes: clients, DefaultTokenAudience: sealed.DefaultAudience}
+	decider := mint.NewIndex(t).Decider(clocktesting.NewFakePassiveClock(noon))
+	good := caller.Options{Verifier: decider, Kubernetes: clients, DefaultTokenAudience: mint.DefaultAudience}
 	if _, err := caller.New(good); err != nil {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*caller.Options){
 		"caller: Verifier, Kubernetes and DefaultTokenAudience are required":                               func(o *caller.Options) { o.Verifier = nil },
-		`the verifier's audience "accesstoken.dev" is that of tokens without one: choose another`:          func(o *caller.Options) { o.Audience = sealed.DefaultAudience },
+		`the verifier's audience "accesstoken.dev" is that of tokens without one: choose another`:          func(o *caller.Options) { o.Audience = mint.DefaultAudience },
 		`the verifier's audience "a\"b": use printable ASCII characters without space, quote or backslash`: func(o *caller.Options) { o.Audience = `a"b` },
 		`the verifier's audience "verifier.accesstoken.dev" is that of tokens without one: choose another`: func(o *caller.Options) { o.DefaultTokenAudience = caller.DefaultAudience },
 	} {

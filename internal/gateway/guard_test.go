@@ -15,29 +15,28 @@ import (
 	"github.com/go-logr/logr"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/config"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/credential"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/gateway"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/tokens"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
 var now = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
 var policies = []config.Policy{
-	{Name: "any", Audience: tokens.DefaultAudience, Schemes: []config.Scheme{config.SchemeBearer}},
-	{Name: "deploy", Audience: tokens.DefaultAudience, Scopes: []string{"deploy:shop", "read:shop"}, Schemes: []config.Scheme{config.SchemeBearer}},
-	{Name: "git", Audience: tokens.DefaultAudience, Schemes: []config.Scheme{config.SchemeBasic}},
-	{Name: "both", Audience: tokens.DefaultAudience, Scopes: []string{"read:shop"}, Schemes: []config.Scheme{config.SchemeBasic, config.SchemeBearer}},
-	{Name: "push", Audience: tokens.DefaultAudience, Scopes: []string{"push"}, Schemes: []config.Scheme{config.SchemeBasic}},
+	{Name: "any", Audience: mint.DefaultAudience, Schemes: []config.Scheme{config.SchemeBearer}},
+	{Name: "deploy", Audience: mint.DefaultAudience, Scopes: []string{"deploy:shop", "read:shop"}, Schemes: []config.Scheme{config.SchemeBearer}},
+	{Name: "git", Audience: mint.DefaultAudience, Schemes: []config.Scheme{config.SchemeBasic}},
+	{Name: "both", Audience: mint.DefaultAudience, Scopes: []string{"read:shop"}, Schemes: []config.Scheme{config.SchemeBasic, config.SchemeBearer}},
+	{Name: "push", Audience: mint.DefaultAudience, Scopes: []string{"push"}, Schemes: []config.Scheme{config.SchemeBasic}},
 	{Name: "billing", Audience: "billing-api", Schemes: []config.Scheme{config.SchemeBearer}},
 }
 
 // fixture is a Guard over some tokens, and what it asked and told.
 type fixture struct {
 	*gateway.Guard
-	spy  *tokens.Spy
+	spy  *mint.Spy
 	told []error
 	log  bytes.Buffer
 
@@ -46,14 +45,14 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	issuer := tokens.New(now)
+	index := mint.NewIndex(t)
 	f := &fixture{
-		unlimited: issuer.Issue(t, "unlimited", v1alpha1.TokenRecordSpec{}),
-		scoped:    issuer.Issue(t, "scoped", v1alpha1.TokenRecordSpec{Scopes: []string{"read:shop"}}),
-		networked: issuer.Issue(t, "networked", v1alpha1.TokenRecordSpec{AllowedCIDRs: []v1alpha1.CIDR{"198.51.100.0/24"}}),
-		other:     issuer.Issue(t, "other", v1alpha1.TokenRecordSpec{Audiences: []string{"billing-api"}}),
+		unlimited: index.Issue("shop", "unlimited", now),
+		scoped:    index.Issue("shop", "scoped", now, mint.Scopes("read:shop")),
+		networked: index.Issue("shop", "networked", now, mint.Networks("198.51.100.0/24")),
+		other:     index.Issue("shop", "other", now, mint.Audiences("billing-api")),
 	}
-	f.spy = &tokens.Spy{Verifier: issuer.Verifier(clocktesting.NewFakePassiveClock(now))}
+	f.spy = &mint.Spy{Verifier: index.Decider(clocktesting.NewFakePassiveClock(now))}
 	f.Guard = gateway.New(f.spy, gateway.Options{
 		Policies: policies, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 		Unverified: func(_ verify.Protocol, reason error) { f.told = append(f.told, reason) },
@@ -184,12 +183,8 @@ func TestATokenIsTakenFromTheAuthorizationHeaderOnly(t *testing.T) {
 
 func TestBeforeTheSecretProvesRightAllRefusalsLookTheSame(t *testing.T) {
 	f := newFixture(t)
-	elsewhere := tokens.New(now) // names its tokens in the same way
-	wrongSecret := elsewhere.Issue(t, "unlimited", v1alpha1.TokenRecordSpec{})
-	var unknown string
-	for range 10 {
-		unknown = elsewhere.Issue(t, "elsewhere", v1alpha1.TokenRecordSpec{})
-	}
+	_, unknown := mint.Record(t, "shop", "unknown", now)
+	wrongSecret := mint.Unissued(t, f.unlimited[4:20])
 	var first gateway.Answer
 	for i, c := range []struct {
 		presented string
@@ -239,7 +234,7 @@ func TestTheVerifierIsToldOfTheRequest(t *testing.T) {
 	f := newFixture(t)
 	f.Check(t.Context(), request("deploy", "Bearer "+f.unlimited))
 	want := verify.Request{
-		Token: f.unlimited, Audiences: []string{tokens.DefaultAudience}, Scopes: []string{"deploy:shop", "read:shop"},
+		Token: f.unlimited, Audiences: []string{mint.DefaultAudience}, Scopes: []string{"deploy:shop", "read:shop"},
 		ClientIP: netip.MustParseAddr("198.51.100.9"), Protocol: verify.ProtocolForwardAuth, Asker: "deploy",
 		UserAgent: "curl/8", Host: "shop.example.com", Method: "POST", Path: "/orders",
 	}

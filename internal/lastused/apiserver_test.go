@@ -23,7 +23,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lastused"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
@@ -89,8 +89,7 @@ func (c *cluster) issue(name string, changes ...func(*v1alpha1.TokenRecord)) (pr
 		c.t.Error(err)
 		return "", key
 	}
-	presented, rec := sealed.Token(c.t, c.namespace, name, string(at.UID), clock.RealClock{}.Now(), changes...)
-	rec.ResourceVersion, rec.CreationTimestamp = "", metav1.Time{}
+	rec, presented := mint.Default().Declared(c.t, at, clock.RealClock{}.Now(), changes...)
 	if err := c.admin.Create(c.t.Context(), rec); err != nil {
 		c.t.Error(err)
 	}
@@ -163,7 +162,7 @@ func (c *cluster) startWith(options lastused.Options) *replica {
 	c.t.Helper()
 	config := verifierConfig(c.t)
 	r := &replica{cluster: c, writer: lastused.NewWriter(clientFor(c.t, config))}
-	r.store = store.New(store.Options{Opener: sealed.Opener(), Clock: clock.RealClock{}})
+	r.store = store.New(store.Options{Opener: mint.Default().Opener(), Clock: clock.RealClock{}})
 	watches := &store.Watches{
 		Store: r.store, Keys: func(*corev1.Secret) {}, KeyNamespace: operator.Namespace,
 		Freshness: &store.Freshness{}, Clock: clock.RealClock{},
@@ -235,8 +234,8 @@ func (r *replica) knows(key client.ObjectKey) {
 func TestUseAtOneReplicaExtendsATokenAtAnother(t *testing.T) {
 	g := gomega.NewWithT(t)
 	c := newCluster(t)
-	presented, key := c.issue("deploy", sealed.Sliding(10*time.Minute, 2*time.Hour))
-	unused, unusedKey := c.issue("unused", sealed.Sliding(10*time.Minute, 2*time.Hour))
+	presented, key := c.issue("deploy", mint.Sliding(10*time.Minute, 2*time.Hour))
+	unused, unusedKey := c.issue("unused", mint.Sliding(10*time.Minute, 2*time.Hour))
 	a, b := c.start(), c.start()
 	for _, r := range []*replica{a, b} {
 		r.knows(key)
@@ -313,7 +312,7 @@ func (r *replica) due(key client.ObjectKey) bool {
 func TestAWriteOfTheManagerMeanwhileIsKept(t *testing.T) {
 	g := gomega.NewWithT(t)
 	c := newCluster(t)
-	presented, key := c.issue("deploy", sealed.Sliding(time.Hour, 2*time.Hour))
+	presented, key := c.issue("deploy", mint.Sliding(time.Hour, 2*time.Hour))
 	r := c.start()
 	manager := clientFor(t, testenv.ManagerConfig(t))
 	var once sync.Once
@@ -383,7 +382,7 @@ func TestAThousandTokensCostTheBudgetAtMost(t *testing.T) {
 
 func TestAtTheEndOfAReplicaAllIsWritten(t *testing.T) {
 	c := newCluster(t)
-	presented, key := c.issue("deploy", sealed.Sliding(24*time.Hour, 100*time.Hour))
+	presented, key := c.issue("deploy", mint.Sliding(24*time.Hour, 100*time.Hour))
 	r := c.start()
 	r.knows(key)
 	r.use(presented)
@@ -400,7 +399,7 @@ func TestAtTheEndOfAReplicaAllIsWritten(t *testing.T) {
 func TestConcurrentVerifyWatchAndFlush(t *testing.T) {
 	g := gomega.NewWithT(t)
 	c := newCluster(t)
-	presented, key := c.issue("deploy", sealed.Sliding(time.Minute, time.Hour))
+	presented, key := c.issue("deploy", mint.Sliding(time.Minute, time.Hour))
 	inRealTime := lastused.Options{Clock: clock.RealClock{}, Visibility: time.Second}
 	a, b := c.startWith(inRealTime), c.startWith(inRealTime)
 	a.knows(key)

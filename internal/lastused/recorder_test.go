@@ -17,7 +17,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
@@ -70,7 +70,7 @@ func TestWhatIsWrittenTellsOfTheLastUse(t *testing.T) {
 		r.watch()
 		return w.record.Status
 	}
-	presented, _ := sealed.Token(t, "ci", "other", "other", noon)
+	_, presented := mint.Record(t, "ci", "other", noon)
 	for name, test := range map[string]struct {
 		request           verify.Request
 		from, agent, what string
@@ -129,7 +129,7 @@ func TestSlidingTokensAreWrittenByTheirDeadline(t *testing.T) {
 		"without waiting for the second where none is left": {3 * time.Minute, hour, 179 * time.Second, 179*time.Second + interval},
 		"only for show where a hard end comes before":       {12 * time.Minute, 12 * time.Minute, time.Second, 10 * time.Minute},
 	} {
-		w := newWorld(t, sealed.Sliding(test.age, test.lifetime))
+		w := newWorld(t, mint.Sliding(test.age, test.lifetime))
 		w.record.Status.LastUsedAt = v1alpha1.NewTimestamp(noon)
 		r := w.replica()
 		w.clock.Step(test.used)
@@ -144,7 +144,7 @@ func TestSlidingTokensAreWrittenByTheirDeadline(t *testing.T) {
 }
 
 func TestALowerAgeIsNoticed(t *testing.T) {
-	w := newWorld(t, sealed.Sliding(100*hour, 1000*hour))
+	w := newWorld(t, mint.Sliding(100*hour, 1000*hour))
 	w.record.Status.LastUsedAt = v1alpha1.NewTimestamp(noon)
 	r := w.replica()
 	r.use()
@@ -212,7 +212,7 @@ func TestWhatNeedNotBeWrittenIsDropped(t *testing.T) {
 		"the AccessToken is gone":     func(r *replica) { r.owner.SetState(verify.StateGone) },
 		"the namespace is on its way": func(r *replica) { r.owner.Namespace().SetState(verify.StateGone) },
 	} {
-		w := newWorld(t, sealed.Sliding(30*time.Minute, 100*hour))
+		w := newWorld(t, mint.Sliding(30*time.Minute, 100*hour))
 		r := w.replica()
 		r.use()
 		change(r)
@@ -278,15 +278,8 @@ func newCrowd(t *testing.T, number int, change func(i int, rec *v1alpha1.TokenRe
 	c := &crowd{clock: clocktesting.NewFakeClock(noon), tokens: map[token.ID]*verify.Token{}}
 	for i := range number {
 		name := fmt.Sprintf("token-%04d", i)
-		_, rec := sealed.Token(t, "ci", name, name, noon, func(rec *v1alpha1.TokenRecord) { change(i, rec) })
-		opened, err := sealed.Opener().Open(rec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		made, err := verify.NewToken(rec, opened, verify.NewOwner(name, name, verify.NewNamespace("ci")), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		rec, _ := mint.Record(t, "ci", name, noon, func(rec *v1alpha1.TokenRecord) { change(i, rec) })
+		made := mint.Token(t, rec)
 		c.tokens[made.Key()] = made
 	}
 	return c
@@ -358,7 +351,7 @@ func TestTheMostUrgentAreWrittenFirst(t *testing.T) {
 	// Every third ends soon, each at another time; the others are only shown.
 	c := newCrowd(t, 90, func(i int, rec *v1alpha1.TokenRecord) {
 		if i%3 == 0 {
-			sealed.Sliding(time.Duration(1000-i)*time.Second, 100*hour)(rec)
+			mint.Sliding(time.Duration(1000-i)*time.Second, 100*hour)(rec)
 		}
 	})
 	r := New(Options{Index: c, Writer: c, Clock: c.clock, WritesPerSecond: 4})
@@ -399,7 +392,7 @@ func TestNoMoreThanAFewWritesAreOnTheirWay(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	c := newCrowd(t, 2, func(i int, rec *v1alpha1.TokenRecord) {
 		if i == 1 {
-			sealed.Sliding(hour, 100*hour)(rec)
+			mint.Sliding(hour, 100*hour)(rec)
 		}
 	})
 	var outcomes []Outcome
@@ -436,7 +429,7 @@ func TestAtTheEndAllIsWritten(t *testing.T) {
 		rec.Spec.IssuedAt = v1alpha1.NewTimestamp(now)
 		rec.CreationTimestamp.Time = now
 		if i%2 == 0 {
-			sealed.Sliding(100*hour, 1000*hour)(rec)
+			mint.Sliding(100*hour, 1000*hour)(rec)
 		}
 		rec.Status.LastUsedAt = v1alpha1.NewTimestamp(now.Add(-time.Minute)) // the next is due in nine minutes
 	})

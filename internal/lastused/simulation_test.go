@@ -12,7 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
@@ -37,7 +37,7 @@ type world struct {
 
 func newWorld(t failer, changes ...func(*v1alpha1.TokenRecord)) *world {
 	t.Helper()
-	_, rec := sealed.Token(t, "ci", "deploy", "uid", noon, changes...)
+	rec, _ := mint.Record(t, "ci", "deploy", noon, changes...)
 	return &world{failer: t, clock: clocktesting.NewFakeClock(noon), record: rec}
 }
 
@@ -111,14 +111,7 @@ func (r *replica) watch() {
 		r.seen = nil
 		return
 	}
-	opened, err := sealed.Opener().Open(r.world.record)
-	if err != nil {
-		r.Fatalf("open: %v", err)
-	}
-	next, err := verify.NewToken(r.world.record, opened, r.owner, nil)
-	if err != nil {
-		r.Fatalf("token: %v", err)
-	}
+	next := mint.TokenOf(r, r.world.record, r.owner, nil)
 	if r.seen != nil {
 		next.Succeed(r.seen)
 	}
@@ -150,7 +143,7 @@ func TestUseIsNeverLostWhereItMatters(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		age := time.Duration(rapid.SampledFrom([]int{2, 3, 10, 60, 100, 600, 3600}).Draw(t, "age")) * time.Second
 		hard := age * time.Duration(rapid.IntRange(1, 20).Draw(t, "lifetimes"))
-		w := newWorld(t, sealed.Sliding(age, hard))
+		w := newWorld(t, mint.Sliding(age, hard))
 		replicas := [2]*replica{w.replica(), w.replica()}
 		tick := max(interval, age/200) // looking more seldom than in truth is only harder
 		var good time.Time             // until when the token must be good everywhere

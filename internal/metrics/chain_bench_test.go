@@ -21,7 +21,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lastused"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
@@ -38,14 +38,12 @@ func (nowhere) WriteUse(context.Context, lastused.Use) error { return nil }
 func chain(tb testing.TB, number int) (presented []string, bare, whole verify.Verifier) {
 	tb.Helper()
 	now := clock.RealClock{}.Now()
-	index := store.New(store.Options{Opener: sealed.Opener(), Clock: clock.RealClock{}})
+	index := store.New(store.Options{Opener: mint.Default().Opener(), Clock: clock.RealClock{}})
 	records := make([]*v1alpha1.TokenRecord, number)
 	presented = make([]string, number)
 	for i := range number {
 		name := fmt.Sprintf("token-%d", i)
-		presented[i], records[i] = sealed.Token(tb, "ci", name, name, now, sealed.Sliding(time.Hour, 100*time.Hour), func(rec *v1alpha1.TokenRecord) {
-			rec.Spec.Audiences, rec.Spec.Scopes = []string{acceptor}, []string{"read:registry"}
-		})
+		records[i], presented[i] = mint.Record(tb, "ci", name, now, mint.Sliding(time.Hour, 100*time.Hour), mint.Audiences(acceptor), mint.Scopes("read:registry"))
 	}
 	index.ReplaceRecords(records)
 	index.PutNamespace(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "ci"}})

@@ -6,18 +6,17 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 )
 
 // metadata is that of an object, being deleted from an instant on if there is
 // one.
 func metadata(namespace, name string, deletedAt time.Time) *metav1.PartialObjectMetadata {
-	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(name + "-uid")}}
+	object := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: mint.UID(namespace, name)}}
 	if !deletedAt.IsZero() {
 		object.DeletionTimestamp = &metav1.Time{Time: deletedAt}
 	}
@@ -27,7 +26,7 @@ func metadata(namespace, name string, deletedAt time.Time) *metav1.PartialObject
 func TestAnEndIsToldOfOnceWithItsTime(t *testing.T) {
 	issued := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 	end := issued.Add(time.Minute)
-	_, rec := sealed.Token(t, "ci", "deploy", "deploy-uid", issued)
+	rec, _ := mint.Record(t, "ci", "deploy", issued)
 	revoked := rec.DeepCopy()
 	revoked.ResourceVersion, revoked.Status.RevokedAt = "2", v1alpha1.NewTimestamp(end)
 	records := func(all ...*v1alpha1.TokenRecord) []*v1alpha1.TokenRecord { return all }
@@ -81,7 +80,7 @@ func TestAnEndIsToldOfOnceWithItsTime(t *testing.T) {
 	} {
 		var told []time.Time
 		s := store.New(store.Options{
-			Opener: sealed.Opener(), Clock: clocktesting.NewFakePassiveClock(end),
+			Opener: mint.Default().Opener(), Clock: clocktesting.NewFakePassiveClock(end),
 			Ended: func(at time.Time) { told = append(told, at) },
 		})
 		test.happens(s)

@@ -161,9 +161,7 @@ func (w *watched) declare(with mint.Mint, namespace, name string) (*v1alpha1.Acc
 	w.Helper()
 	declared := &v1alpha1.AccessToken{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	w.create(declared)
-	rec := mint.Unsealed(namespace, name, declared.UID, 1, clock.RealClock{}.Now())
-	with.Seal(w, rec)
-	rec.ResourceVersion, rec.CreationTimestamp = "", metav1.Time{}
+	rec, _ := with.Declared(w, declared, clock.RealClock{}.Now())
 	w.create(rec)
 	return declared, rec
 }

@@ -39,7 +39,7 @@ func BenchmarkBeforeTheMAC(b *testing.B) {
 	wrong, unknown := make([]string, tokens), make([]string, tokens)
 	for i := range texts {
 		_, unknown[i] = mint.Record(b, "shop", fmt.Sprintf("unknown-%d", i), issued)
-		wrong[i] = otherSecret(b, texts[i][4:20])
+		wrong[i] = mint.Unissued(b, texts[i][4:20])
 	}
 	b.Run("good", func(b *testing.B) { benchmarkVerify(b, decider, texts, "") })
 	b.Run("wrong-secret", func(b *testing.B) { benchmarkVerify(b, decider, wrong, verify.ReasonWrongSecret) })

@@ -12,7 +12,6 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
@@ -43,7 +42,7 @@ func actAsAccount(rec *v1alpha1.TokenRecord) {
 var faults = []fault{
 	{reason: verify.ReasonMalformed, ask: func(p *presented) { p.malformed = true }},
 	{reason: verify.ReasonUnknown, ask: func(p *presented) { p.decider.Index = index{} }},
-	{reason: verify.ReasonWrongSecret, ask: func(p *presented) { p.request.Token = otherSecret(p.T, p.token.ID()) }},
+	{reason: verify.ReasonWrongSecret, ask: func(p *presented) { p.request.Token = mint.Unissued(p.T, p.token.ID()) }},
 	{reason: verify.ReasonNotYetValid, ask: func(p *presented) { p.at(issued.Add(-time.Hour)) }},
 	{reason: verify.ReasonRevoked, edit: func(rec *v1alpha1.TokenRecord) { rec.Status.RevokedAt = v1alpha1.NewTimestamp(issued) }},
 	{reason: verify.ReasonExpired, edit: func(rec *v1alpha1.TokenRecord) { rec.Status.ExpiresAt = "2020-01-01T00:00:00Z" }},
@@ -72,15 +71,6 @@ var faults = []fault{
 		edit:   func(rec *v1alpha1.TokenRecord) { rec.Spec.Scopes = []string{"read"} },
 		ask:    func(p *presented) { p.request.Scopes = []string{"write"} },
 	},
-}
-
-func otherSecret(t testing.TB, id string) string {
-	t.Helper()
-	other, err := token.Generate(id, strings.NewReader(strings.Repeat("other bytes", 40)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return other.Reveal()
 }
 
 func withFaults(t *testing.T, wrong []fault) *presented {
@@ -260,7 +250,7 @@ func TestWhileTheIndexIsIncompleteNoTokenIsUnknown(t *testing.T) {
 	complete := false
 	p.decider.Complete = func() bool { return complete }
 	p.expect("")
-	p.request.Token = otherSecret(t, p.token.ID())
+	p.request.Token = mint.Unissued(t, p.token.ID())
 	p.expect(verify.ReasonWrongSecret)
 	p.decider.Index = index{}
 	if verdict, err := p.verify(); !errors.Is(err, verify.ErrNotReady) || verdict != (verify.Verdict{}) {
@@ -372,15 +362,8 @@ func TestARecordWithAnEditedHashVerifiesNothing(t *testing.T) {
 	for _, hash := range []string{"", "00", strings.Repeat("0", 64), strings.Repeat("zz", 32)} {
 		rec, text := mint.Record(t, "shop", "deploy", issued)
 		rec.Spec.Hash = hash
-		opened, err := mint.Default().Opener().Open(rec)
-		if err != nil {
-			t.Fatal(err)
-		}
 		p := present(t)
-		edited, err := verify.NewToken(rec, opened, p.owner, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		edited := mint.TokenOf(t, rec, p.owner, nil)
 		p.decider.Index, p.request.Token = index{edited.Key(): edited}, text
 		p.expect(verify.ReasonWrongSecret)
 	}

@@ -40,10 +40,6 @@ type presented struct {
 func present(t *testing.T, edits ...func(*v1alpha1.TokenRecord)) *presented {
 	t.Helper()
 	rec, text := mint.Record(t, "shop", "deploy", issued, edits...)
-	opened, err := mint.Default().Opener().Open(rec)
-	if err != nil {
-		t.Fatal(err)
-	}
 	namespace := verify.NewNamespace("shop")
 	namespace.SetLive(issued.Add(-time.Hour))
 	owner := verify.NewOwner(rec.Spec.AccessTokenUID, "deploy", namespace)
@@ -53,10 +49,7 @@ func present(t *testing.T, edits ...func(*v1alpha1.TokenRecord)) *presented {
 		account = verify.NewAccount(rec.Spec.Subject.UID, rec.Spec.Subject.Name, namespace)
 		account.SetState(verify.StateLive)
 	}
-	made, err := verify.NewToken(rec, opened, owner, account)
-	if err != nil {
-		t.Fatal(err)
-	}
+	made := mint.TokenOf(t, rec, owner, account)
 	p := &presented{T: t, token: made, namespace: namespace, owner: owner, account: account}
 	p.request = verify.Request{Token: text, Audiences: []string{ours}, ClientIP: netip.MustParseAddr("192.0.2.7")}
 	p.decider = &verify.Decider{

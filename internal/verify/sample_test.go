@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
@@ -15,16 +15,8 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 func sampledToken(t *testing.T, changes ...func(*v1alpha1.TokenRecord)) *verify.Token {
 	t.Helper()
-	_, rec := sealed.Token(t, "ci", "deploy", "uid", noon, changes...)
-	opened, err := sealed.Opener().Open(rec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	made, err := verify.NewToken(rec, opened, verify.NewOwner("uid", "deploy", verify.NewNamespace("ci")), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made
+	rec, _ := mint.Record(t, "ci", "deploy", noon, changes...)
+	return mint.Token(t, rec)
 }
 
 func TestATokenIsSampledOnceAMinuteAndProtocol(t *testing.T) {

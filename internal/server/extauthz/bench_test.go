@@ -8,9 +8,8 @@ import (
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/cputime"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/tokens"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 )
 
 // constant answers OK to everything.
@@ -24,9 +23,9 @@ func (constant) Check(context.Context, *authv3.CheckRequest) (*authv3.CheckRespo
 
 func benchService(b *testing.B) (service *Service, token string) {
 	b.Helper()
-	issuer := tokens.New(now)
-	token = issuer.Issue(b, "bench", v1alpha1.TokenRecordSpec{Scopes: []string{"read:shop"}})
-	return New(issuer.Verifier(clocktesting.NewFakePassiveClock(now)), options), token
+	index := mint.NewIndex(b)
+	token = index.Issue("shop", "bench", now, mint.Scopes("read:shop"))
+	return New(index.Decider(clocktesting.NewFakePassiveClock(now)), options), token
 }
 
 // BenchmarkServed asks by the generated client, over TCP without TLS, a service

@@ -19,7 +19,7 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/tokens"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
@@ -131,7 +131,7 @@ func TestTheEndDoesNotWaitForEver(t *testing.T) {
 }
 
 func TestHealthIsWhetherAnswersCanBeHad(t *testing.T) {
-	r := start(t, tokens.New(now).Verifier(clocktesting.NewFakePassiveClock(now)))
+	r := start(t, mint.NewIndex(t).Decider(clocktesting.NewFakePassiveClock(now)))
 	client := healthv1.NewHealthClient(r.connection)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -161,7 +161,7 @@ func TestHealthIsWhetherAnswersCanBeHad(t *testing.T) {
 }
 
 func TestOldTLSAndNoTLSAreRefused(t *testing.T) {
-	r := start(t, tokens.New(now).Verifier(clocktesting.NewFakePassiveClock(now)))
+	r := start(t, mint.NewIndex(t).Decider(clocktesting.NewFakePassiveClock(now)))
 	old := &tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, InsecureSkipVerify: true}}
 	if connection, err := old.DialContext(t.Context(), "tcp", r.connection.Target()); err == nil {
 		_ = connection.Close()
@@ -170,7 +170,7 @@ func TestOldTLSAndNoTLSAreRefused(t *testing.T) {
 }
 
 func TestAnAddressThatIsTakenIsAnErrorAtOnce(t *testing.T) {
-	r := start(t, tokens.New(now).Verifier(clocktesting.NewFakePassiveClock(now)))
+	r := start(t, mint.NewIndex(t).Decider(clocktesting.NewFakePassiveClock(now)))
 	if _, err := Listen(t.Context(), r.connection.Target(), &tls.Config{MinVersion: tls.VersionTLS12}, nil, nil, r.clock); err == nil {
 		t.Error("no error")
 	}

@@ -20,9 +20,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/config"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/tokens"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
@@ -30,8 +29,8 @@ var now = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
 var options = Options{
 	Policies: []config.Policy{
-		{Name: "any", Audience: tokens.DefaultAudience, Schemes: []config.Scheme{config.SchemeBearer}},
-		{Name: "deploy", Audience: tokens.DefaultAudience, Scopes: []string{"deploy:shop"}, Schemes: []config.Scheme{config.SchemeBearer, config.SchemeBasic}},
+		{Name: "any", Audience: mint.DefaultAudience, Schemes: []config.Scheme{config.SchemeBearer}},
+		{Name: "deploy", Audience: mint.DefaultAudience, Scopes: []string{"deploy:shop"}, Schemes: []config.Scheme{config.SchemeBearer, config.SchemeBasic}},
 	},
 	TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8")},
 }
@@ -39,22 +38,20 @@ var options = Options{
 // fixture is a client of a server over some tokens.
 type fixture struct {
 	authv3.AuthorizationClient
-	spy                                   *tokens.Spy
+	spy                                   *mint.Spy
 	unlimited, scoped, networked, strange string
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	issuer := tokens.New(now)
+	index := mint.NewIndex(t)
 	f := &fixture{
-		unlimited: issuer.Issue(t, "unlimited", v1alpha1.TokenRecordSpec{}),
-		scoped:    issuer.Issue(t, "scoped", v1alpha1.TokenRecordSpec{Scopes: []string{"deploy:shop", "read:shop"}}),
-		networked: issuer.Issue(t, "networked", v1alpha1.TokenRecordSpec{AllowedCIDRs: []v1alpha1.CIDR{"198.51.100.0/24"}, Scopes: []string{"read:shop"}}),
-		strange: issuer.Issue(t, "strange", v1alpha1.TokenRecordSpec{Subject: v1alpha1.Subject{
-			Kind: "User", Name: "jürgen\r\nX-Admin: yes\xff", Groups: []string{"a,b", "\xfe"},
-		}}),
+		unlimited: index.Issue("shop", "unlimited", now),
+		scoped:    index.Issue("shop", "scoped", now, mint.Scopes("deploy:shop", "read:shop")),
+		networked: index.Issue("shop", "networked", now, mint.Scopes("read:shop"), mint.Networks("198.51.100.0/24")),
+		strange:   index.Issue("shop", "strange", now, mint.User("jürgen\r\nX-Admin: yes\xff", "a,b", "\xfe")),
 	}
-	f.spy = &tokens.Spy{Verifier: issuer.Verifier(clocktesting.NewFakePassiveClock(now))}
+	f.spy = &mint.Spy{Verifier: index.Decider(clocktesting.NewFakePassiveClock(now))}
 	f.AuthorizationClient = dial(t, f.spy)
 	return f
 }
@@ -490,7 +487,7 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Add(message)
 	f.Add([]byte{})
-	service := New(tokens.New(now).Verifier(clocktesting.NewFakePassiveClock(now)), options)
+	service := New(mint.NewIndex(f).Decider(clocktesting.NewFakePassiveClock(now)), options)
 	f.Fuzz(func(t *testing.T, message []byte) {
 		request := &authv3.CheckRequest{}
 		if proto.Unmarshal(message, request) != nil {

@@ -11,10 +11,9 @@ import (
 
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/forwardauth"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/cputime"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/tokens"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 )
 
 // BenchmarkServed sends one request after the other over one connection, by a
@@ -74,9 +73,9 @@ func BenchmarkHandler(b *testing.B) {
 
 func benchHandler(b *testing.B) (handler http.Handler, token string) {
 	b.Helper()
-	issuer := tokens.New(now)
-	token = issuer.Issue(b, "bench", v1alpha1.TokenRecordSpec{Scopes: []string{"read:shop"}})
-	return forwardauth.New(issuer.Verifier(clocktesting.NewFakePassiveClock(now)), options), token
+	index := mint.NewIndex(b)
+	token = index.Issue("shop", "bench", now, mint.Scopes("read:shop"))
+	return forwardauth.New(index.Decider(clocktesting.NewFakePassiveClock(now)), options), token
 }
 
 // discard takes an answer and keeps the status.

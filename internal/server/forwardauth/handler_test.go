@@ -20,11 +20,10 @@ import (
 
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/config"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/gateway"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/forwardauth"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/tokens"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
@@ -34,8 +33,8 @@ var now = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
 var options = forwardauth.Options{
 	Policies: []config.Policy{
-		{Name: "any", Audience: tokens.DefaultAudience, Schemes: []config.Scheme{config.SchemeBearer}},
-		{Name: "deploy", Audience: tokens.DefaultAudience, Scopes: []string{"deploy:shop"}, Schemes: []config.Scheme{config.SchemeBearer, config.SchemeBasic}},
+		{Name: "any", Audience: mint.DefaultAudience, Schemes: []config.Scheme{config.SchemeBearer}},
+		{Name: "deploy", Audience: mint.DefaultAudience, Scopes: []string{"deploy:shop"}, Schemes: []config.Scheme{config.SchemeBearer, config.SchemeBasic}},
 	},
 	TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 }
@@ -43,7 +42,7 @@ var options = forwardauth.Options{
 // fixture is a server over some tokens.
 type fixture struct {
 	address   string
-	spy       *tokens.Spy
+	spy       *mint.Spy
 	unlimited string
 	scoped    string
 	networked string
@@ -52,16 +51,14 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	issuer := tokens.New(now)
+	index := mint.NewIndex(t)
 	f := &fixture{
-		unlimited: issuer.Issue(t, "unlimited", v1alpha1.TokenRecordSpec{}),
-		scoped:    issuer.Issue(t, "scoped", v1alpha1.TokenRecordSpec{Scopes: []string{"deploy:shop", "read:shop"}}),
-		networked: issuer.Issue(t, "networked", v1alpha1.TokenRecordSpec{AllowedCIDRs: []v1alpha1.CIDR{"198.51.100.0/24"}, Scopes: []string{"read:shop"}}),
-		strange: issuer.Issue(t, "strange", v1alpha1.TokenRecordSpec{Subject: v1alpha1.Subject{
-			Kind: "User", Name: "jürgen, admin\r\nX-Admin: yes", Groups: []string{"a,b", "-", "\x7f"},
-		}}),
+		unlimited: index.Issue("shop", "unlimited", now),
+		scoped:    index.Issue("shop", "scoped", now, mint.Scopes("deploy:shop", "read:shop")),
+		networked: index.Issue("shop", "networked", now, mint.Scopes("read:shop"), mint.Networks("198.51.100.0/24")),
+		strange:   index.Issue("shop", "strange", now, mint.User("jürgen, admin\r\nX-Admin: yes", "a,b", "-", "\x7f")),
 	}
-	f.spy = &tokens.Spy{Verifier: issuer.Verifier(clocktesting.NewFakePassiveClock(now))}
+	f.spy = &mint.Spy{Verifier: index.Decider(clocktesting.NewFakePassiveClock(now))}
 	f.address = serve(t, forwardauth.New(f.spy, options))
 	return f
 }
@@ -341,7 +338,7 @@ func FuzzHandler(f *testing.F) {
 		f.Add(seed, "%", ",", "/auth/forwarded/deploy", "")
 	}
 	f.Add("Bearer x", "/x?kat_", "", "/auth/forwarded/", "kat%5F")
-	handler := forwardauth.New(tokens.New(now).Verifier(clocktesting.NewFakePassiveClock(now)), options)
+	handler := forwardauth.New(mint.NewIndex(f).Decider(clocktesting.NewFakePassiveClock(now)), options)
 	f.Fuzz(func(t *testing.T, authorization, target, hops, path, cookie string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		r.URL.Path, r.URL.RawQuery = path, target
@@ -367,7 +364,7 @@ func FuzzHandler(f *testing.F) {
 func ExampleNew() {
 	// One line of the verifier's set-up: all below /auth/.
 	mux := http.NewServeMux()
-	mux.Handle(forwardauth.Prefix, forwardauth.New(tokens.New(now).Verifier(clocktesting.NewFakePassiveClock(now)), options))
+	mux.Handle(forwardauth.Prefix, forwardauth.New(new(mint.Index).Decider(clocktesting.NewFakePassiveClock(now)), options))
 	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/auth/nginx/any", nil)
 	r.Header = http.Header{"X-Original-Uri": {"/"}, "X-Original-Method": {"GET"}}
 	w := httptest.NewRecorder()

@@ -2,12 +2,13 @@ package introspection_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,8 +22,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/caller"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/introspection"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
@@ -47,22 +47,10 @@ type world struct {
 	texts   map[string]string
 	records map[string]*v1alpha1.TokenRecord
 	clock   *clocktesting.FakePassiveClock
-	store   *store.Store
+	index   *mint.Index
 	options introspection.Options
 	asked   []verify.Request // without Peek
 	wrong   error            // what the verifier fails with
-}
-
-func audiences(of ...string) func(*v1alpha1.TokenRecord) {
-	return func(rec *v1alpha1.TokenRecord) { rec.Spec.Audiences = of }
-}
-
-func scopes(of ...string) func(*v1alpha1.TokenRecord) {
-	return func(rec *v1alpha1.TokenRecord) { rec.Spec.Scopes = of }
-}
-
-func within(network v1alpha1.CIDR) func(*v1alpha1.TokenRecord) {
-	return func(rec *v1alpha1.TokenRecord) { rec.Spec.AllowedCIDRs = []v1alpha1.CIDR{network} }
 }
 
 // newWorld makes an endpoint whose callers are holders of tokens: nobody answers
@@ -78,43 +66,39 @@ func newWorldAt(t *testing.T, config *rest.Config) *world {
 		texts: map[string]string{}, records: map[string]*v1alpha1.TokenRecord{},
 		clock: clocktesting.NewFakePassiveClock(noon.Add(time.Hour)),
 	}
-	ask := scopes(v1alpha1.ScopeIntrospect)
+	ask := mint.Scopes(v1alpha1.ScopeIntrospect)
 	for name, changes := range map[string][]func(*v1alpha1.TokenRecord){
-		"caller":       {audiences(caller.DefaultAudience, billing), ask},
-		"plain-caller": {audiences(caller.DefaultAudience, billing)},
-		"full":         {audiences(stock, billing), scopes("deploy:shop", "read:stock"), sealed.Aging(24 * time.Hour)},
-		"plain":        {audiences(billing)},
-		"sliding":      {audiences(billing), sealed.Sliding(2*time.Hour, 48*time.Hour)},
-		"networked":    {audiences(billing), within("10.0.0.0/8")},
-		"elsewhere":    {audiences(stock)},
+		"caller":       {mint.Audiences(caller.DefaultAudience, billing), ask},
+		"plain-caller": {mint.Audiences(caller.DefaultAudience, billing)},
+		"full":         {mint.Audiences(stock, billing), mint.Scopes("deploy:shop", "read:stock"), mint.Aging(24 * time.Hour)},
+		"plain":        {mint.Audiences(billing)},
+		"sliding":      {mint.Audiences(billing), mint.Sliding(2*time.Hour, 48*time.Hour)},
+		"networked":    {mint.Audiences(billing), mint.Networks("10.0.0.0/8")},
+		"elsewhere":    {mint.Audiences(stock)},
 		"default":      nil,
-		"cluster":      {audiences("kubernetes")},
-		"other-caller": {audiences(caller.DefaultAudience, stock), ask},
-		"expired":      {audiences(billing), sealed.Aging(time.Minute)},
-		"revoked": {audiences(billing), func(rec *v1alpha1.TokenRecord) {
+		"cluster":      {mint.Audiences("kubernetes")},
+		"other-caller": {mint.Audiences(caller.DefaultAudience, stock), ask},
+		"expired":      {mint.Audiences(billing), mint.Aging(time.Minute)},
+		"revoked": {mint.Audiences(billing), func(rec *v1alpha1.TokenRecord) {
 			rec.Status.RevokedAt = v1alpha1.NewTimestamp(noon.Add(time.Minute))
 		}},
-		"future": {audiences(billing), func(rec *v1alpha1.TokenRecord) {
+		"future": {mint.Audiences(billing), func(rec *v1alpha1.TokenRecord) {
 			rec.CreationTimestamp.Time = noon.Add(2 * time.Hour)
 			rec.Spec.IssuedAt = v1alpha1.NewTimestamp(noon.Add(2 * time.Hour))
 		}},
 	} {
-		w.texts[name], w.records[name] = sealed.Token(t, "shop", name, "uid-of-"+name, noon, changes...)
+		w.records[name], w.texts[name] = mint.Record(t, "shop", name, noon, append(changes, mint.OwnedBy("uid-of-"+name))...)
 	}
-	all := make([]*v1alpha1.TokenRecord, 0, len(w.records))
-	for _, rec := range w.records {
-		all = append(all, rec)
-	}
-	decider, s := sealed.Decider(w.clock, all...)
-	w.store = s
-	w.texts["unknown"] = another(t, "of nobody", 1)
-	w.texts["wrong-secret"] = another(t, "uid-of-full", 1)
+	w.index = mint.NewIndex(t, slices.Collect(maps.Values(w.records))...)
+	decider := w.index.Decider(w.clock)
+	w.texts["unknown"] = mint.Unissued(t, token.DeclaredID("of nobody", 1))
+	w.texts["wrong-secret"] = mint.Unissued(t, token.DeclaredID("uid-of-full", 1))
 
 	clients, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	callers, err := caller.New(caller.Options{Verifier: decider, Kubernetes: clients, DefaultTokenAudience: sealed.DefaultAudience, Clock: w.clock})
+	callers, err := caller.New(caller.Options{Verifier: decider, Kubernetes: clients, DefaultTokenAudience: mint.DefaultAudience, Clock: w.clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,16 +122,6 @@ func (w *world) build(t *testing.T) {
 	if w.handler, err = introspection.New(w.options); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// another makes a token of the same ID as that of an AccessToken, and not it.
-func another(t *testing.T, uid string, revision int64) string {
-	t.Helper()
-	made, err := token.Generate(token.DeclaredID(uid, revision), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made.Reveal()
 }
 
 func (w *world) introspect(t *testing.T, credential, presented string) *httptest.ResponseRecorder {
@@ -184,7 +158,7 @@ func TestWhateverIsWrongWithATokenTheAnswerIsTheSame(t *testing.T) {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
-	w.store.DeleteRecord(w.records["full"])
+	w.index.Delete(w.records["full"])
 	if got := dump(w.introspect(t, w.texts["caller"], w.texts["full"])); got != like {
 		t.Errorf("deleted: %s", got)
 	}

@@ -22,7 +22,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -32,8 +31,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/revocation"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
@@ -57,7 +55,7 @@ type world struct {
 	namespace string
 	clock     *clocktesting.FakePassiveClock
 	decider   *verify.Decider
-	store     *store.Store
+	index     *mint.Index
 	options   revocation.Options
 	requests  atomic.Int64              // to the API server
 	before    func(r *http.Request)     // is called before each of them; may be nil
@@ -104,7 +102,8 @@ func newWorld(t *testing.T) *world {
 	at := &corev1.Namespace{}
 	w.must(w.admin.Get(t.Context(), client.ObjectKey{Name: w.namespace}, at))
 	w.clock = clocktesting.NewFakePassiveClock(at.CreationTimestamp.Time)
-	w.decider, w.store = sealed.Decider(w.clock)
+	w.index = mint.NewIndex(t)
+	w.decider = w.index.Decider(w.clock)
 	w.options = revocation.Options{
 		Verifier: w.decider, Client: w.client(), Clock: w.clock, Settle: time.Millisecond,
 		Tried: w.tried,
@@ -181,13 +180,10 @@ func (w *world) issue(name string, changes ...func(*v1alpha1.TokenRecord)) (text
 	w.Helper()
 	owner := &v1alpha1.AccessToken{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name}}
 	w.must(w.admin.Create(w.Context(), owner))
-	text, rec = sealed.Token(w, w.namespace, name, string(owner.UID), w.clock.Now(), changes...)
-	rec.ResourceVersion, rec.CreationTimestamp = "", metav1.Time{}
+	rec, text = mint.Default().Declared(w, owner, w.clock.Now(), changes...)
 	rec.OwnerReferences = []metav1.OwnerReference{{APIVersion: v1alpha1.GroupVersion.String(), Kind: "AccessToken", Name: name, UID: owner.UID}}
 	w.must(w.admin.Create(w.Context(), rec))
-	w.store.PutNamespace(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
-	w.store.PutOwner(&metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name, UID: types.UID(rec.Spec.AccessTokenUID)}})
-	w.store.PutRecord(rec.DeepCopy())
+	w.index.Put(rec)
 	return text, rec
 }
 
@@ -206,7 +202,7 @@ func (w *world) read(rec *v1alpha1.TokenRecord) *v1alpha1.TokenRecord {
 	return live
 }
 
-func (w *world) see(rec *v1alpha1.TokenRecord) { w.store.PutRecord(w.read(rec)) }
+func (w *world) see(rec *v1alpha1.TokenRecord) { w.index.Put(w.read(rec)) }
 
 func (w *world) revoke(presented string, extra ...string) *httptest.ResponseRecorder {
 	w.Helper()
@@ -292,7 +288,7 @@ func TestSuccessIsThereOnceThisVerifierRefuses(t *testing.T) {
 		return w.decider.Verify(ctx, request)
 	})
 	w.succeeds(w.revoke(text))
-	verdict, err := w.decider.Verify(t.Context(), verify.Request{Token: text, Audiences: []string{sealed.DefaultAudience}})
+	verdict, err := w.decider.Verify(t.Context(), verify.Request{Token: text, Audiences: []string{mint.DefaultAudience}})
 	if err != nil || verdict.Reason != verify.ReasonRevoked || looks != 3 {
 		t.Errorf("after the answer: %+v, %v, after %d looks", verdict, err, looks)
 	}
@@ -367,7 +363,7 @@ func TestATokenThatEndedKeepsItsReason(t *testing.T) {
 	}
 
 	// Taken for revoked, a token at the end of its age would be replaced.
-	aged, third := w.issue("aged", sealed.Aging(time.Hour))
+	aged, third := w.issue("aged", mint.Aging(time.Hour))
 	w.clock.SetTime(w.clock.Now().Add(2 * time.Hour))
 	w.succeeds(w.revoke(aged))
 	if status := w.read(third).Status; status.RevokedAt != "" || status.Reason != "" {
@@ -379,7 +375,7 @@ func TestATokenThatEndedKeepsItsReason(t *testing.T) {
 // that another one wrote.
 func TestATokenThatWasUsedElsewhereIsRevoked(t *testing.T) {
 	w := newWorld(t)
-	text, rec := w.issue("sliding", sealed.Sliding(time.Hour, 24*time.Hour))
+	text, rec := w.issue("sliding", mint.Sliding(time.Hour, 24*time.Hour))
 	w.clock.SetTime(w.clock.Now().Add(90 * time.Minute))
 	used := w.clock.Now().Add(-time.Hour + time.Second)
 	w.change(rec, func(status *v1alpha1.TokenRecordStatus) { status.LastUsedAt = v1alpha1.NewTimestamp(used) })

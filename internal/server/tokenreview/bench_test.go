@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/authentication"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/config"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 )
 
@@ -20,7 +21,7 @@ import (
 // constant answer is there to compare with.
 func BenchmarkReview(b *testing.B) {
 	w := newWorld(b, enforced())
-	accepted := w.issue(b, "deploy", audiences("kubernetes"), scopes("deploy:shop", "read:registry"))
+	accepted := w.issue(b, "deploy", mint.Audiences("kubernetes"), mint.Scopes("deploy:shop", "read:registry"))
 	handler := New(w.decider, Options{
 		DefaultAudience: ownAudience, Clock: w.clock,
 		Kubernetes: config.Kubernetes{Audiences: []string{apiAudience}, Scopes: config.ScopesEnforced},
@@ -31,7 +32,7 @@ func BenchmarkReview(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	constant := authentication.ReviewResponse(true, userOf(w.index[key]), "", apiAudience)
+	constant := authentication.ReviewResponse(true, userOf(w.index.Lookup(key)), "", apiAudience)
 	b.Run("controller-runtime", func(b *testing.B) {
 		serve(b, &authentication.Webhook{Handler: authentication.HandlerFunc(func(context.Context, authentication.Request) authentication.Response {
 			return constant

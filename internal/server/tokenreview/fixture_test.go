@@ -2,7 +2,6 @@ package tokenreview
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -16,7 +15,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/config"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
@@ -34,7 +33,7 @@ type world struct {
 	handler http.Handler
 	decider *verify.Decider
 	clock   *clocktesting.FakePassiveClock
-	index   index
+	index   *mint.Index
 	asked   []verify.Request
 	down    error // what the verifier answers instead
 	refused []refusal
@@ -47,17 +46,12 @@ type refusal struct {
 	wanted string
 }
 
-type index map[token.ID]*verify.Token
-
-// Lookup implements verify.Index.
-func (i index) Lookup(id token.ID) *verify.Token { return i[id] }
-
 // newWorld makes a handler as these options say; what they leave out is filled
 // in.
 func newWorld(tb testing.TB, options Options) *world {
 	tb.Helper()
 	now := time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)
-	w := &world{clock: clocktesting.NewFakePassiveClock(now), index: index{}}
+	w := &world{clock: clocktesting.NewFakePassiveClock(now), index: mint.NewIndex(tb)}
 	w.decider = &verify.Decider{Index: w.index, Clock: w.clock, DefaultAudience: ownAudience, Fresh: func(time.Time) error { return w.down }}
 	options.DefaultAudience, options.Clock = ownAudience, w.clock
 	if options.Kubernetes.Audiences == nil {
@@ -82,48 +76,13 @@ func enforced() Options { return Options{Kubernetes: config.Kubernetes{Scopes: c
 // issue makes a token known and returns its text.
 func (w *world) issue(tb testing.TB, name string, change ...func(*v1alpha1.TokenRecord)) string {
 	tb.Helper()
-	text, rec := sealed.Token(tb, namespace, name, uidOf(name), w.clock.Now(), change...)
-	opened, err := sealed.Opener().Open(rec)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	space := verify.NewNamespace(namespace)
-	space.SetState(verify.StateLive)
-	owner := verify.NewOwner(rec.Spec.AccessTokenUID, name, space)
-	owner.SetState(verify.StateLive)
-	t, err := verify.NewToken(rec, opened, owner, nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	w.index[t.Key()] = t
-	return text
+	return w.index.Issue(namespace, name, w.clock.Now(), change...)
 }
 
 // uidOf is the UID of the AccessToken of this name.
-func uidOf(name string) string { return "uid-of-" + name }
+func uidOf(name string) string { return string(mint.UID(namespace, name)) }
 
 func idOf(name string) string { return token.DeclaredID(uidOf(name), 1) }
-
-// aging makes a token end at an age.
-func aging(age time.Duration) func(*v1alpha1.TokenRecord) {
-	return func(rec *v1alpha1.TokenRecord) {
-		seconds := int64(age / time.Second)
-		issued, _ := rec.Spec.IssuedAt.Parse()
-		rec.Spec.MaxAgeSeconds, rec.Spec.NotAfter = &seconds, v1alpha1.NewTimestamp(issued.Add(age))
-	}
-}
-
-func audiences(names ...string) func(*v1alpha1.TokenRecord) {
-	return func(rec *v1alpha1.TokenRecord) { rec.Spec.Audiences = names }
-}
-
-func scopes(names ...string) func(*v1alpha1.TokenRecord) {
-	return func(rec *v1alpha1.TokenRecord) { rec.Spec.Scopes = names }
-}
-
-func networks(of ...v1alpha1.CIDR) func(*v1alpha1.TokenRecord) {
-	return func(rec *v1alpha1.TokenRecord) { rec.Spec.AllowedCIDRs = of }
-}
 
 // ask sends a review and returns its status.
 func (w *world) ask(t *testing.T, text string, requested ...string) authenticationv1.TokenReviewStatus {
@@ -166,15 +125,4 @@ func (w *world) askRaw(t *testing.T, text string, requested ...string) authentic
 		return w.ask(t, "\x00", requested...)
 	}
 	return w.ask(t, text, requested...)
-}
-
-// another returns a well-formed token for the AccessToken of this name, which
-// was never issued.
-func another(t *testing.T, name string) string {
-	t.Helper()
-	made, err := token.Generate(idOf(name), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return made.Reveal()
 }

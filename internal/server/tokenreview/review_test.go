@@ -13,14 +13,15 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/config"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
 func TestTheUserIsTheTokensOwnPrincipal(t *testing.T) {
 	w := newWorld(t, enforced())
-	text := w.issue(t, "deploy", audiences("kubernetes"), scopes("read:pods", "<&>"))
-	unlimited := w.issue(t, "unlimited", audiences("kubernetes"))
+	text := w.issue(t, "deploy", mint.Audiences("kubernetes"), mint.Scopes("read:pods", "<&>"))
+	unlimited := w.issue(t, "unlimited", mint.Audiences("kubernetes"))
 	want := authenticationv1.TokenReviewStatus{
 		Authenticated: true,
 		User: authenticationv1.UserInfo{
@@ -91,7 +92,7 @@ func TestTheAnsweredAudiencesAreThoseThatMatch(t *testing.T) {
 				options.Kubernetes.Scopes = config.ScopesNotEnforced
 			}
 			w := newWorld(t, options)
-			text := w.issue(t, "deploy", audiences(c.declared...), scopes(c.scopes...))
+			text := w.issue(t, "deploy", mint.Audiences(c.declared...), mint.Scopes(c.scopes...))
 			status := w.ask(t, text, c.requested...)
 			if !slices.Equal(status.Audiences, c.want) || status.Authenticated != (len(c.want) > 0) || status.Error != "" {
 				t.Errorf("status = %+v, want authenticated for %v", status, c.want)
@@ -105,16 +106,16 @@ func TestTheAnsweredAudiencesAreThoseThatMatch(t *testing.T) {
 
 func TestOnlyWhatMayChangeIsAnError(t *testing.T) {
 	w := newWorld(t, enforced())
-	w.issue(t, "good", audiences("kubernetes"))
-	networked := w.issue(t, "networked", audiences("kubernetes"), func(rec *v1alpha1.TokenRecord) { rec.Spec.AllowedCIDRs = []v1alpha1.CIDR{"10.0.0.0/8"} })
-	revoked := w.issue(t, "revoked", audiences("kubernetes"), func(rec *v1alpha1.TokenRecord) { rec.Status.RevokedAt = "2026-11-25T08:59:00Z" })
-	unknown := another(t, "unknown")
+	w.issue(t, "good", mint.Audiences("kubernetes"))
+	networked := w.issue(t, "networked", mint.Audiences("kubernetes"), func(rec *v1alpha1.TokenRecord) { rec.Spec.AllowedCIDRs = []v1alpha1.CIDR{"10.0.0.0/8"} })
+	revoked := w.issue(t, "revoked", mint.Audiences("kubernetes"), func(rec *v1alpha1.TokenRecord) { rec.Status.RevokedAt = "2026-11-25T08:59:00Z" })
+	unknown := mint.Unissued(t, idOf("unknown"))
 	for name, c := range map[string]struct {
 		text  string
 		error string
 	}{
 		"unknown but well-formed":  {text: unknown, error: errorUnknown},
-		"another token's secret":   {text: another(t, "good")},
+		"another token's secret":   {text: mint.Unissued(t, idOf("good"))},
 		"a service account's JWT":  {text: foreignToken},
 		"a checksum that is wrong": {text: neverIssued},
 		"empty":                    {},
@@ -138,7 +139,7 @@ func TestOnlyWhatMayChangeIsAnError(t *testing.T) {
 func TestCouldNotCheckIsAnError(t *testing.T) {
 	for _, down := range []error{verify.ErrNotReady, verify.ErrStale, errors.New("secret detail")} {
 		w := newWorld(t, enforced())
-		text := w.issue(t, "deploy", audiences("kubernetes"))
+		text := w.issue(t, "deploy", mint.Audiences("kubernetes"))
 		w.down = down
 		if diff := cmp.Diff(authenticationv1.TokenReviewStatus{Error: errorNotVerified}, w.ask(t, text, apiAudience)); diff != "" {
 			t.Errorf("%v: status (-want +got):\n%s", down, diff)
@@ -148,7 +149,7 @@ func TestCouldNotCheckIsAnError(t *testing.T) {
 
 func TestErrorsForUnknownTokensHaveABudget(t *testing.T) {
 	w := newWorld(t, Options{UnknownPerSecond: 2, UnknownBurst: 3})
-	unknown := another(t, "unknown")
+	unknown := mint.Unissued(t, idOf("unknown"))
 	count := func(n int) (errors int) {
 		for range n {
 			switch status := w.ask(t, unknown, apiAudience); {
@@ -175,7 +176,7 @@ func TestErrorsForUnknownTokensHaveABudget(t *testing.T) {
 
 func TestTheOwnerIsToldOfAWrongAudienceOnceAnHour(t *testing.T) {
 	w := newWorld(t, enforced())
-	billing := w.issue(t, "billing", audiences("billing-api"))
+	billing := w.issue(t, "billing", mint.Audiences("billing-api"))
 	plain := w.issue(t, "plain")
 	for range 3 {
 		w.ask(t, billing, apiAudience)
@@ -202,7 +203,7 @@ func TestTheOwnerIsToldOfAWrongAudienceOnceAnHour(t *testing.T) {
 
 func TestAnOwnerWhoCouldNotBeToldIsToldAtTheNextRefusal(t *testing.T) {
 	w := newWorld(t, enforced())
-	billing := w.issue(t, "billing", audiences("billing-api"))
+	billing := w.issue(t, "billing", mint.Audiences("billing-api"))
 	w.mute = true
 	w.ask(t, billing, apiAudience)
 	w.mute = false
@@ -216,9 +217,9 @@ func TestAnOwnerWhoCouldNotBeToldIsToldAtTheNextRefusal(t *testing.T) {
 
 func TestTheOwnerIsToldWhatCanNeverBeGoodHere(t *testing.T) {
 	w := newWorld(t, Options{}) // scopes are not enforced
-	networked := w.issue(t, "networked", audiences("kubernetes"), networks("192.0.2.0/24"))
-	scoped := w.issue(t, "scoped", audiences("kubernetes"), scopes("read:pods"))
-	both := w.issue(t, "both", audiences("billing-api"), networks("192.0.2.0/24"))
+	networked := w.issue(t, "networked", mint.Audiences("kubernetes"), mint.Networks("192.0.2.0/24"))
+	scoped := w.issue(t, "scoped", mint.Audiences("kubernetes"), mint.Scopes("read:pods"))
+	both := w.issue(t, "both", mint.Audiences("billing-api"), mint.Networks("192.0.2.0/24"))
 	for range 3 {
 		w.ask(t, networked, apiAudience)
 		w.ask(t, scoped, apiAudience)
@@ -236,8 +237,8 @@ func TestTheOwnerIsToldWhatCanNeverBeGoodHere(t *testing.T) {
 
 func TestNobodyIsToldOfOtherRefusals(t *testing.T) {
 	w := newWorld(t, enforced())
-	scoped := w.issue(t, "scoped", audiences("kubernetes"), scopes("read:pods"))
-	ended := w.issue(t, "ended", audiences("billing-api"), aging(time.Minute))
+	scoped := w.issue(t, "scoped", mint.Audiences("kubernetes"), mint.Scopes("read:pods"))
+	ended := w.issue(t, "ended", mint.Audiences("billing-api"), mint.Aging(time.Minute))
 	w.ask(t, scoped, apiAudience)
 	w.clock.SetTime(w.clock.Now().Add(time.Hour))
 	w.ask(t, ended, apiAudience)

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
@@ -223,8 +223,7 @@ func TestATokenThatTheWatchHasNotToldOfIsGoodOnceItHas(t *testing.T) {
 	if err := admin(t).Create(t.Context(), declared); err != nil {
 		t.Fatal(err)
 	}
-	text, record := sealed.Token(t, namespace, "early", string(declared.UID), clock.RealClock{}.Now(), func(rec *v1alpha1.TokenRecord) { rec.Spec.Audiences = forKubernetes })
-	record.ResourceVersion = ""
+	record, text := mint.Default().Declared(t, declared, clock.RealClock{}.Now(), mint.Audiences(forKubernetes...))
 	h := newHolder(t, text, record)
 	who := func() error {
 		return second(h.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{}))

@@ -14,7 +14,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 )
@@ -37,10 +37,7 @@ func issue(t *testing.T, namespace, name string, audiences, scopes []string) *ho
 	if err := admin.Create(t.Context(), declared); err != nil {
 		t.Fatal(err)
 	}
-	text, record := sealed.Token(t, namespace, name, string(declared.UID), clock.RealClock{}.Now(), func(rec *v1alpha1.TokenRecord) {
-		rec.Spec.Audiences, rec.Spec.Scopes = audiences, scopes
-	})
-	record.ResourceVersion = ""
+	record, text := mint.Default().Declared(t, declared, clock.RealClock{}.Now(), mint.Audiences(audiences...), mint.Scopes(scopes...))
 	if err := admin.Create(t.Context(), record); err != nil {
 		t.Fatal(err)
 	}

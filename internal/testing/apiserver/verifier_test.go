@@ -24,7 +24,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/accessreview"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/tokenreview"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/sealed"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
@@ -80,7 +80,7 @@ var mappings = []config.ScopeMapping{
 
 func newVerifier(ctx context.Context, listener net.Listener) *verifier {
 	v := &verifier{ctx: ctx, address: listener.Addr().String(), listener: listener, refused: map[string][]string{}}
-	v.store = store.New(store.Options{Opener: sealed.Opener(), Clock: clock.RealClock{}})
+	v.store = store.New(store.Options{Opener: mint.Default().Opener(), Clock: clock.RealClock{}})
 	decider := &verify.Decider{
 		Index: v.store, Clock: clock.RealClock{}, DefaultAudience: "accesstoken.dev",
 		Fresh: func(now time.Time) error { return v.freshness.Check(now, store.DefaultMaxStaleness) },

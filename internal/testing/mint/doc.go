@@ -1,4 +1,5 @@
-// Package mint makes TokenRecords for tests as the manager seals them, with any
-// key and for any cluster. It imports none of what decides about them, so that the
-// tests of that can use it. It stores nothing.
+// Package mint makes tokens with sealed TokenRecords for tests, as the manager
+// does, with any key and for any cluster; and an index of them, as a verifier has
+// that has seen all of them. It stores nothing, and knows no watch: see
+// internal/store for that.
 package mint

@@ -38,7 +38,7 @@ func (m Mint) Opener() record.Opener {
 	return record.Opener{Keys: record.KeySet{m.KeyID: m.Key}, ClusterID: m.ClusterID}
 }
 
-// T is what is needed of a *testing.T or of ginkgo's GinkgoT().
+// T is what is needed of a *testing.T, a *testing.B or of ginkgo's GinkgoT().
 type T interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -85,9 +85,33 @@ func (m Mint) Seal(t T, rec *v1alpha1.TokenRecord) (text string) {
 	return made.Reveal()
 }
 
+// Unissued is a well-formed token of this ID that nobody issued: one with another
+// secret, where the Default mint made one.
+func Unissued(t T, id string) (text string) {
+	t.Helper()
+	made, err := token.Generate(id, mathrand.NewChaCha8(sha256.Sum256([]byte("another than that of "+id))))
+	if err != nil {
+		t.Fatalf("generate token: %v", err)
+	}
+	return made.Reveal()
+}
+
+// Declared is the record of the first token of an AccessToken at the API server, as
+// the manager creates it, and its token. The edits are made before it is sealed.
+func (m Mint) Declared(t T, declared *v1alpha1.AccessToken, issued time.Time, edits ...Edit) (rec *v1alpha1.TokenRecord, text string) {
+	t.Helper()
+	rec = Unsealed(declared.Namespace, declared.Name, declared.UID, 1, issued)
+	for _, edit := range edits {
+		edit(rec)
+	}
+	text = m.Seal(t, rec)
+	rec.ResourceVersion, rec.CreationTimestamp = "", metav1.Time{}
+	return rec, text
+}
+
 // Record is a record of the Default mint and its token. The edits are made before
 // it is sealed.
-func Record(t T, namespace, name string, issued time.Time, edits ...func(*v1alpha1.TokenRecord)) (rec *v1alpha1.TokenRecord, text string) {
+func Record(t T, namespace, name string, issued time.Time, edits ...Edit) (rec *v1alpha1.TokenRecord, text string) {
 	t.Helper()
 	rec = Unsealed(namespace, name, UID(namespace, name), 1, issued)
 	for _, edit := range edits {

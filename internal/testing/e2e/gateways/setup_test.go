@@ -31,10 +31,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 
-	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/config"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/forwardauth"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/tokens"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
@@ -104,13 +103,13 @@ func each(t *testing.T, test func(t *testing.T, s *setup)) {
 func start(t *testing.T, name string) *setup {
 	t.Helper()
 	s := &setup{name: name, folder: t.TempDir(), port: freePort(t)}
-	issuer := tokens.New(wall.Now())
-	s.unlimited = issuer.Issue(t, "unlimited", v1alpha1.TokenRecordSpec{})
-	s.scoped = issuer.Issue(t, "scoped", v1alpha1.TokenRecordSpec{Scopes: []string{"read:shop"}})
-	s.deployer = issuer.Issue(t, "deployer", v1alpha1.TokenRecordSpec{Scopes: []string{"read:shop", "deploy:shop"}})
-	s.networked = issuer.Issue(t, "networked", v1alpha1.TokenRecordSpec{AllowedCIDRs: []v1alpha1.CIDR{client + "/32"}})
-	s.other = issuer.Issue(t, "other", v1alpha1.TokenRecordSpec{Audiences: []string{"billing-api"}})
-	s.serve(t, issuer.Verifier(wall))
+	index := mint.NewIndex(t)
+	s.unlimited = index.Issue("shop", "unlimited", wall.Now())
+	s.scoped = index.Issue("shop", "scoped", wall.Now(), mint.Scopes("read:shop"))
+	s.deployer = index.Issue("shop", "deployer", wall.Now(), mint.Scopes("read:shop", "deploy:shop"))
+	s.networked = index.Issue("shop", "networked", wall.Now(), mint.Networks(client+"/32"))
+	s.other = index.Issue("shop", "other", wall.Now(), mint.Audiences("billing-api"))
+	s.serve(t, index.Decider(wall))
 	s.run(t)
 	return s
 }
