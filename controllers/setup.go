@@ -66,6 +66,10 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	if err := revocations.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up revocations: %w", err)
 	}
+	accounts := &tokenrevocation.AccountReconciler{Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder(tokenrevocation.AccountName)}
+	if err := accounts.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up revocations by service accounts: %w", err)
+	}
 	return nil
 }
 

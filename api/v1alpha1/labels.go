@@ -34,6 +34,17 @@ const (
 	// Admission policy lets only the operator write or delete a copy.
 	AnnotationCopyOf = Group + "/copy-of"
 
+	// AnnotationRevokeTokensBefore on a service account voids the tokens that act as
+	// it and were made up to this instant (a Timestamp), or up to when the operator
+	// sees it, where that is earlier. It works as a ClusterTokenRevocation does, and
+	// the operator makes one.
+	AnnotationRevokeTokensBefore = Group + "/revoke-tokens-before"
+
+	// AnnotationServiceAccount on a ClusterTokenRevocation is the service account, as
+	// namespace/name, whose AnnotationRevokeTokensBefore it was made from. Admission
+	// policy guards it as it guards copies.
+	AnnotationServiceAccount = Group + "/service-account"
+
 	// AnnotationCanary on a TokenRecord, or on an AccessToken with a subject, makes
 	// admission policy refuse it, which proves that the policy is in force.
 	AnnotationCanary = Group + "/canary"

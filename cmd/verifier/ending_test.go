@@ -56,6 +56,16 @@ func TestWhatEndsIsRefusedByEveryVerifierAtOnce(t *testing.T) {
 		{"of a service account that is deleted", actingAsAccounts, func(t *testing.T, i issued) {
 			remove(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: i.key.Namespace, Name: i.key.Name}})
 		}, nil},
+		{"of a service account that says so", actingAsAccounts, func(t *testing.T, i issued) {
+			account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: i.key.Namespace, Name: i.key.Name}}
+			patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.AnnotationRevokeTokensBefore, v1alpha1.NewTimestamp(time.Now()))
+			if err := adminClient(t).Patch(t.Context(), account, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+				t.Fatal(err)
+			}
+		}, nil},
+		{"by a revocation", inOneNamespace, func(t *testing.T, i issued) {
+			revoking(t, i.key.Namespace, i.key.Name, v1alpha1.RevocationSpec{TokenIDs: []string{i.id(t)}})
+		}, nil},
 		{"without its record", inOneNamespace, func(t *testing.T, i issued) { remove(t, i.record(t)) }, nil},
 	} {
 		t.Run(way.name, func(t *testing.T) {

@@ -27,7 +27,8 @@ const (
 
 // cleanUp deletes a revocation of no more use, or says when to look again. One of
 // the cluster stays as long as there is a record that it names, whatever became of
-// that: a copy also as long as its original.
+// that: a copy also as long as its original, and one that was made from a service
+// account as long as that says the same.
 func (r *Reconciler) cleanUp(ctx context.Context, o *order, counted tally, now time.Time) (ctrl.Result, error) {
 	kept, needed := Retention, counted.matching > 0
 	switch {
@@ -35,6 +36,8 @@ func (r *Reconciler) cleanUp(ctx context.Context, o *order, counted tally, now t
 		needed = false // its copy goes on
 	case o.original != (revocation.Ref{}):
 		kept = copyRetention
+		fallthrough
+	case o.account != (client.ObjectKey{}):
 		there, err := r.exists(ctx, o)
 		if err != nil {
 			return ctrl.Result{}, err
@@ -55,16 +58,20 @@ func (r *Reconciler) cleanUp(ctx context.Context, o *order, counted tally, now t
 	return ctrl.Result{}, nil
 }
 
-// exists says whether the original of a copy is there, or one made again in its
-// place, whose copy is another.
+// exists says whether what a revocation was made from is there, and still stands
+// for it: one made again in its place has another.
 func (r *Reconciler) exists(ctx context.Context, o *order) (bool, error) {
-	original := &v1alpha1.TokenRevocation{}
-	err := r.Live.Get(ctx, client.ObjectKey(o.original), original)
+	key, name := client.ObjectKey(o.original), copyName
+	var from client.Object = &v1alpha1.TokenRevocation{}
+	if o.account != (client.ObjectKey{}) {
+		key, name, from = o.account, accountRevocationName, accountMetadata()
+	}
+	err := r.Live.Get(ctx, key, from)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("read the original of %s: %w", o.revocation.Ref, err)
+		return false, fmt.Errorf("read what %s was made from: %w", o.revocation.Ref, err)
 	}
-	return copyName(original) == o.object.GetName(), nil
+	return name(from) == o.object.GetName(), nil
 }

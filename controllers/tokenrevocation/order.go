@@ -23,6 +23,8 @@ type order struct {
 	// original is the TokenRevocation that this one is the copy of; the zero Ref for
 	// one that is none.
 	original revocation.Ref
+	// account is the service account that it was made from; the zero key for most.
+	account client.ObjectKey
 }
 
 // by is how records name it: a copy acts for its original.
@@ -50,7 +52,7 @@ func (r *Reconciler) read(ctx context.Context, key types.NamespacedName) (*order
 		}
 		o.object, o.status = object, &object.Status
 		o.revocation, o.invalid = revocation.OfCluster(object)
-		o.original = originalOf(object)
+		o.original, o.account = originalOf(object), accountOf(object)
 	}
 	o.revocation.Ref = revocation.RefOf(o.object)
 	return o, nil
@@ -58,11 +60,21 @@ func (r *Reconciler) read(ctx context.Context, key types.NamespacedName) (*order
 
 // originalOf is the TokenRevocation that an object is the copy of.
 func originalOf(object metav1.Object) revocation.Ref {
-	namespace, name, ok := strings.Cut(object.GetAnnotations()[v1alpha1.AnnotationCopyOf], "/")
+	return revocation.Ref(named(object, v1alpha1.AnnotationCopyOf))
+}
+
+// accountOf is the service account that an object was made from.
+func accountOf(object metav1.Object) client.ObjectKey {
+	return named(object, v1alpha1.AnnotationServiceAccount)
+}
+
+// named is what an annotation names as namespace/name; the zero key for none.
+func named(object metav1.Object, annotation string) client.ObjectKey {
+	namespace, name, ok := strings.Cut(object.GetAnnotations()[annotation], "/")
 	if !ok {
-		return revocation.Ref{}
+		return client.ObjectKey{}
 	}
-	return revocation.Ref{Namespace: namespace, Name: name}
+	return client.ObjectKey{Namespace: namespace, Name: name}
 }
 
 // copyName is that of the copy of a TokenRevocation. One made again under the same

@@ -93,13 +93,16 @@ var _ = Describe("A revocation", func() {
 	It("that is the operator's copy is the operator's", func(ctx SpecContext) {
 		answerForTokens(ctx)
 		copied := map[string]string{v1alpha1.AnnotationCopyOf: namespace + "/leak"}
-		const theOperators = "is the operator's copy of a TokenRevocation, and zoe may not write or delete it"
+		const theOperators = "is the operator's, and zoe may not write or delete it"
 		Expect(as(zoe).Create(ctx, wideRevocation(copied))).To(beForbiddenBy(revocations, theOperators))
 		Expect(manager().Create(ctx, wideRevocation(copied))).To(Succeed())
 		Expect(manager().Status().Patch(ctx, wideRevocation(copied), merge(done))).To(Succeed())
 		Expect(as(zoe).Patch(ctx, wideRevocation(nil), merge(object{"metadata": object{"annotations": nil}}))).To(beForbiddenBy(revocations, theOperators))
 		Expect(as(zoe).Delete(ctx, wideRevocation(nil))).To(beForbiddenBy(revocations, theOperators))
 		Expect(manager().Delete(ctx, wideRevocation(nil))).To(Succeed())
+
+		By("making one that looks as if it were of a service account")
+		Expect(as(zoe).Create(ctx, wideRevocation(map[string]string{v1alpha1.AnnotationServiceAccount: namespace + "/builder"}))).To(beForbiddenBy(revocations, theOperators))
 
 		By("making one of a person's own look like a copy")
 		Expect(as(zoe).Create(ctx, wideRevocation(nil))).To(Succeed())

@@ -1,0 +1,92 @@
+package tokenrevocation_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrevocation"
+)
+
+// account makes the service account builder with the annotation.
+func (w *world) account(before string) *corev1.ServiceAccount {
+	w.T.Helper()
+	made := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
+		Namespace: w.namespace, Name: "builder", Annotations: map[string]string{v1alpha1.AnnotationRevokeTokensBefore: before},
+	}}
+	w.Expect(w.admin.Create(w.Context(), made)).To(gomega.Succeed())
+	return made
+}
+
+// heed looks at a service account as the controller does.
+func (w *world) heed(account *corev1.ServiceAccount) {
+	w.T.Helper()
+	accounts := &tokenrevocation.AccountReconciler{Client: w.writes, Recorder: w.events}
+	_, err := accounts.Reconcile(w.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(account)})
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+}
+
+func TestAnAnnotationOnAServiceAccountRevokesItsTokens(t *testing.T) {
+	w := newWorld(t)
+	actsAs := func(account string) *v1alpha1.TokenRecord {
+		return w.record("as-"+account, 1, func(rec *v1alpha1.TokenRecord) {
+			rec.Spec.Subject = v1alpha1.Subject{Kind: v1alpha1.SubjectKindServiceAccount, Name: "system:serviceaccount:" + w.namespace + ":" + account, UID: "uid", Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + w.namespace}}
+			rec.Spec.Creator = &v1alpha1.Creator{Username: "ann", Checked: v1alpha1.CreatorCheckAdmission}
+		})
+	}
+	builder, other := actsAs("builder"), actsAs("other")
+	account := w.account("2999-01-01T00:00:00Z")
+	w.heed(account)
+	made := &w.copies()[0]
+	w.Expect(made.Annotations).To(gomega.HaveKeyWithValue(v1alpha1.AnnotationServiceAccount, w.namespace+"/builder"))
+	_, err := w.reconcile(made)
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.Expect(w.status(builder)).To(gomega.And(gomega.HaveField("Reason", v1alpha1.EndReasonCutOff), gomega.HaveField("RevokedBy", "ClusterTokenRevocation/"+made.Name)))
+	w.Expect(w.status(other)).To(gomega.BeZero())
+	w.Expect(made.Status.EffectiveBefore).To(gomega.Equal(v1alpha1.NewTimestamp(made.CreationTimestamp.Time)), "nothing that is yet to be made")
+
+	t.Log("once for what it says")
+	w.heed(account)
+	w.Expect(w.copies()).To(gomega.HaveLen(1))
+	account.Annotations[v1alpha1.AnnotationRevokeTokensBefore] = string(v1alpha1.NewTimestamp(w.clock.Now()))
+	w.Expect(w.admin.Update(w.Context(), account)).To(gomega.Succeed())
+	w.heed(account)
+	w.Expect(w.copies()).To(gomega.HaveLen(2))
+	w.Expect(w.admin.Delete(w.Context(), account)).To(gomega.Succeed())
+	w.heed(w.account(account.Annotations[v1alpha1.AnnotationRevokeTokensBefore]))
+	w.Expect(w.copies()).To(gomega.HaveLen(3), "one made again is another")
+}
+
+func TestAnAnnotationThatIsNoInstantRevokesNothingAndSaysSo(t *testing.T) {
+	w := newWorld(t)
+	w.heed(w.account("now"))
+	w.Expect(w.copies()).To(gomega.BeEmpty())
+	w.Expect(<-w.events.Events).To(gomega.Equal(
+		`Warning RevocationInvalid annotation accesstoken.dev/revoke-tokens-before: "now" is not an instant such as 2026-11-24T09:00:00Z; no token was revoked`))
+}
+
+// TestTheRevocationOfAnAnnotationIsNotMadeAnew has it stay as long as the
+// annotation does: made again, one that names a time to come would void what is
+// there by then.
+func TestTheRevocationOfAnAnnotationIsNotMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	account := w.account("2999-01-01T00:00:00Z")
+	w.heed(account)
+	made := &w.copies()[0]
+	w.clock.SetTime(w.clock.Now().Add(2 * tokenrevocation.Retention))
+	again, err := w.reconcile(made)
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.Expect(again).To(gomega.BeNumerically(">", time.Hour))
+	w.Expect(w.exists(made)).To(gomega.BeTrue())
+	account.Annotations = nil
+	w.Expect(w.admin.Update(w.Context(), account)).To(gomega.Succeed())
+	_, err = w.reconcile(made)
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.Expect(w.exists(made)).To(gomega.BeFalse())
+}
