@@ -12,6 +12,9 @@ var names = map[Kind]string{
 	KindNamespace:      "namespaces",
 	KindServiceAccount: "serviceaccounts",
 	KindKeySecret:      "the key Secret",
+
+	KindTokenRevocation:        "tokenrevocations",
+	KindClusterTokenRevocation: "clustertokenrevocations",
 }
 
 // String names what is watched, for the log.
@@ -41,4 +44,13 @@ func (f *Freshness) Quietest() (quietest Kind, heard time.Time) {
 		}
 	}
 	return quietest, time.Unix(0, oldest).UTC()
+}
+
+// Kinds are all of them.
+func Kinds() []Kind {
+	all := make([]Kind, kinds)
+	for i := range all {
+		all[i] = Kind(i)
+	}
+	return all
 }

@@ -39,9 +39,9 @@ func keyOf(owner *verify.Owner) ownerKey {
 // index end with it.
 type ownership struct {
 	*verify.Owner
-	tokens int
-	there  bool  // the API server has it, be it on its way out
 	goneAt int64 // Unix nanoseconds; 0: it was not heard of its end
+	tokens int32
+	there  bool // the API server has it, be it on its way out
 }
 
 // departure is the end of an owner, or of a namespace where that has no UID.

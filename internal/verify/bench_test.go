@@ -95,7 +95,7 @@ func loaded(b *testing.B, tokens int) ([]string, *verify.Decider) {
 	}
 	mathrand.New(mathrand.NewPCG(1, 2)).Shuffle(tokens, func(i, j int) { texts[i], texts[j] = texts[j], texts[i] })
 	freshness := &store.Freshness{}
-	for _, kind := range []store.Kind{store.KindTokenRecord, store.KindAccessToken, store.KindNamespace, store.KindKeySecret, store.KindTokenRevocation, store.KindClusterTokenRevocation} {
+	for _, kind := range store.Kinds() {
 		freshness.Hear(kind, clock.RealClock{}.Now())
 	}
 	return texts, &verify.Decider{

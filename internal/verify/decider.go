@@ -101,14 +101,14 @@ func checkEnd(t *Token, now time.Time) Reason {
 func checkOwner(t *Token, now time.Time) Reason {
 	unseenGood := now.Unix() < t.createdAt+int64(unseenTolerance/time.Second)
 	good := func(state State) bool { return state == StateLive || state == StateUnseen && unseenGood }
-	switch namespace := t.owner.namespace; {
+	switch namespace, account := t.owner.namespace, t.seldom.account; {
 	case namespace.State() == StateGone, !namespace.held(t.createdAt):
 		return ReasonNamespaceGone
 	case t.owner.State() == StateGone:
 		return ReasonOwnerGone
-	case t.account != nil && t.account.State() == StateGone:
+	case account != nil && account.State() == StateGone:
 		return ReasonSubjectGone
-	case !good(namespace.State()), !good(t.owner.State()), t.account != nil && !good(t.account.State()):
+	case !good(namespace.State()), !good(t.owner.State()), account != nil && !good(account.State()):
 		return ReasonOwnerUnseen
 	}
 	return ""
@@ -136,7 +136,7 @@ func checkNetwork(t *Token, request *Request) Reason {
 		return ReasonNetworkUnknown
 	}
 	address := request.ClientIP.Unmap().WithZone("")
-	for _, network := range *t.networks {
+	for _, network := range t.seldom.networks {
 		if contains(network, address) {
 			return ""
 		}

@@ -23,13 +23,12 @@ type Token struct {
 	sealed    record.Sealed
 	life      record.Lifetime
 	owner     *Owner
-	account   *Owner       // the service account that it acts as; nil for most
+	seldom    *seldom
 	issuedAt  int64        // Unix seconds
 	createdAt int64        // Unix seconds, by the API server
 	revokedAt atomic.Int64 // Unix microseconds, or notRevoked
 	audiences List
 	scopes    List
-	networks  *[]netip.Prefix // nil for the most
 
 	// What is told of a token that is good.
 	subject         string
@@ -44,6 +43,15 @@ type Token struct {
 	sampled atomic.Uint64 // Unix minutes, then eight bits of protocols
 }
 
+// seldom is what most tokens have not: they point to nothing of it, which saves
+// each its place.
+type seldom struct {
+	networks []netip.Prefix // that it is limited to; none for one that is not
+	account  *Owner         // the service account that it acts as; nil for other subjects
+}
+
+var nothing seldom
+
 const notRevoked = math.MaxInt64
 
 // NewToken makes a Token from a record that opened as sealed, of an AccessToken and
@@ -51,7 +59,7 @@ const notRevoked = math.MaxInt64
 // record with a value that cannot be read or kept; such a one verifies nothing.
 func NewToken(rec *v1alpha1.TokenRecord, sealed record.Sealed, owner, account *Owner) (*Token, error) {
 	t := &Token{
-		sealed: sealed, owner: owner, account: account, subject: rec.Spec.Subject.Name, uid: rec.Spec.Subject.UID,
+		sealed: sealed, owner: owner, seldom: &nothing, subject: rec.Spec.Subject.Name, uid: rec.Spec.Subject.UID,
 		keyID: unique.Make(rec.Spec.KeyID), creator: unique.Make(creatorOf(rec)), createdAt: rec.CreationTimestamp.Unix(),
 	}
 	t.revokedAt.Store(notRevoked)
@@ -75,6 +83,13 @@ func NewToken(rec *v1alpha1.TokenRecord, sealed record.Sealed, owner, account *O
 	}
 	if err := t.readLists(&rec.Spec); err != nil {
 		return nil, err
+	}
+	networks, err := networksOf(&rec.Spec)
+	if err != nil {
+		return nil, err
+	}
+	if len(networks) > 0 || account != nil {
+		t.seldom = &seldom{networks, account}
 	}
 	return t, nil
 }
@@ -117,18 +132,18 @@ func (t *Token) readLists(spec *v1alpha1.TokenRecordSpec) error {
 			return fmt.Errorf("%s: an item is empty or holds a NUL", list.field)
 		}
 	}
-	if len(spec.AllowedCIDRs) == 0 {
-		return nil
-	}
+	return nil
+}
+
+func networksOf(spec *v1alpha1.TokenRecordSpec) ([]netip.Prefix, error) {
 	networks := make([]netip.Prefix, len(spec.AllowedCIDRs))
 	for i, text := range spec.AllowedCIDRs {
 		var err error
 		if networks[i], err = text.Parse(); err != nil {
-			return fmt.Errorf("spec.allowedCIDRs[%d]: %w", i, err)
+			return nil, fmt.Errorf("spec.allowedCIDRs[%d]: %w", i, err)
 		}
 	}
-	t.networks = &networks
-	return nil
+	return networks, nil
 }
 
 // ID is the token's ID and the name of its record.
@@ -148,7 +163,7 @@ func (t *Token) Owner() *Owner { return t.owner }
 
 // Account is the service account that the token acts as; nil for one that acts as
 // none.
-func (t *Token) Account() *Owner { return t.account }
+func (t *Token) Account() *Owner { return t.seldom.account }
 
 // Namespace is where the record and its AccessToken are.
 func (t *Token) Namespace() string { return t.owner.namespace.name }
@@ -187,7 +202,7 @@ func (t *Token) MeantFor(audience, byDefault string) bool {
 }
 
 // Networked says that the token may be used from some networks only.
-func (t *Token) Networked() bool { return t.networks != nil }
+func (t *Token) Networked() bool { return len(t.seldom.networks) > 0 }
 
 // IssuedAt is when the token was issued.
 func (t *Token) IssuedAt() time.Time { return time.Unix(t.issuedAt, 0).UTC() }
