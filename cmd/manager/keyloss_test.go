@@ -93,6 +93,8 @@ func expectKeyLost(t *testing.T, m *manager, namespace string) {
 	event := keySecretEvents(t, v1alpha1.ReasonKeyLost)[0]
 	g.Expect(event.Type).To(gomega.Equal(corev1.EventTypeWarning))
 	g.Expect(event.Note).To(gomega.ContainSubstring("restore the Secret from a backup"))
+	g.Eventually(func() string { return string(m.logged(t, 0)) }).WithTimeout(soon).WithPolling(often).Should(gomega.MatchRegexp(
+		`"level":"ERROR","msg":"not ready".*the keys are lost.*looked for as accesstoken-system/accesstoken-keys, where --namespace says`))
 }
 
 // keySecretEvents are the events beside the key Secret, of a reason.

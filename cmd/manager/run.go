@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 
 	"github.com/go-logr/logr"
@@ -210,7 +211,14 @@ func setUpChecks(mgr ctrl.Manager, live client.Client, ring *keys.Ring, meter *c
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("add health check: %w", err)
 	}
-	readiness := &program.Readiness{Check: func() error { return failing(checks) }, Clock: clock.RealClock{}, Log: log.WithName("readiness")}
+	told := maps.Clone(checks)
+	told["keys"] = func(*http.Request) error {
+		if err := ring.Check(nil); err != nil {
+			return fmt.Errorf("%w (looked for as %s/%s, where --namespace says)", err, namespace, keys.SecretName)
+		}
+		return nil
+	}
+	readiness := &program.Readiness{Check: func() error { return failing(told) }, Clock: clock.RealClock{}, Log: log.WithName("readiness")}
 	if err := mgr.Add(readiness); err != nil {
 		return fmt.Errorf("add what tells of readiness: %w", err)
 	}
