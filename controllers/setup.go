@@ -89,10 +89,12 @@ func CacheOptions() cache.Options {
 		panic(err) // the label is a constant
 	}
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Secret{}:         {Label: labels.NewSelector().Add(*labelled), Transform: dropContent},
-		&v1alpha1.AccessToken{}:  {Transform: dropUnread},
-		&v1alpha1.TokenRecord{}:  {Transform: dropUnread},
-		&corev1.ServiceAccount{}: {Transform: dropUnread},
+		&corev1.Secret{}:              {Label: labels.NewSelector().Add(*labelled), Transform: dropContent},
+		&v1alpha1.AccessToken{}:       {Transform: dropUnread},
+		&v1alpha1.TokenRecord{}:       {Transform: dropUnread},
+		&corev1.ServiceAccount{}:      {Transform: dropUnread},
+		&corev1.Namespace{}:           {Transform: dropUnread},
+		&v1alpha1.AccessTokenPolicy{}: {Transform: dropUnread},
 
 		&v1alpha1.TokenRevocation{}:        {Transform: dropUnread},
 		&v1alpha1.ClusterTokenRevocation{}: {Transform: dropUnread},

@@ -471,11 +471,11 @@ type EffectiveMaxAge struct {
 	// +kubebuilder:validation:MaxLength=16
 	Value MaxAge `json:"value"`
 
-	// source is where the value came from: Spec, or Default where the spec has
-	// none.
+	// source is where the value came from: Spec; or where the spec has none, Policy,
+	// an AccessTokenPolicy, or Default, the operator.
 	//
 	// +required
-	// +kubebuilder:validation:Enum=Spec;Default
+	// +kubebuilder:validation:Enum=Spec;Policy;Default
 	Source MaxAgeSource `json:"source"`
 }
 
@@ -485,6 +485,8 @@ type MaxAgeSource string
 const (
 	// MaxAgeSourceSpec: from spec.maxAge.
 	MaxAgeSourceSpec MaxAgeSource = "Spec"
+	// MaxAgeSourcePolicy: from an AccessTokenPolicy.
+	MaxAgeSourcePolicy MaxAgeSource = "Policy"
 	// MaxAgeSourceDefault: the operator's default.
 	MaxAgeSourceDefault MaxAgeSource = "Default"
 )

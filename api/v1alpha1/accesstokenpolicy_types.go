@@ -15,6 +15,48 @@ type AccessTokenPolicySpec struct {
 	// +optional
 	NamespaceSelector *NamespaceSelector `json:"namespaceSelector,omitempty"`
 
+	// requireDescription says that an AccessToken has to have a description.
+	// Absent or false means that this policy does not ask for one.
+	//
+	// +optional
+	RequireDescription bool `json:"requireDescription,omitempty"`
+
+	// maxAge sets how long tokens live. Absent means that this policy does not.
+	//
+	// +optional
+	MaxAge *PolicyMaxAge `json:"maxAge,omitempty"`
+
+	// rotation limits how long a token goes without being replaced. Absent means
+	// that this policy does not.
+	//
+	// +optional
+	Rotation *PolicyRotation `json:"rotation,omitempty"`
+
+	// scopes limits what tokens may be used for. Absent means that this policy does
+	// not.
+	//
+	// +optional
+	Scopes *PolicyScopes `json:"scopes,omitempty"`
+
+	// audiences limits who tokens may be meant for. Absent means that this policy
+	// does not.
+	//
+	// +optional
+	Audiences *PolicyAudiences `json:"audiences,omitempty"`
+
+	// subjects limits who tokens may act as. Absent means that this policy does
+	// not; tokens for users then take another policy that names them.
+	//
+	// +optional
+	Subjects *PolicySubjects `json:"subjects,omitempty"`
+
+	// onViolation is what becomes of the token of an AccessToken that was declared
+	// before this policy and does not keep it. Keep, the default: it lives on until
+	// its end, and no other follows. End: it is ended.
+	//
+	// +optional
+	OnViolation OnViolation `json:"onViolation,omitempty"`
+
 	// quota limits how many AccessTokens have a token. Absent means that this
 	// policy does not.
 	//

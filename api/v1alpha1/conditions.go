@@ -93,6 +93,9 @@ const (
 	// ReasonCreatorLostRight: whoever created the AccessToken may no longer act as
 	// its subject, so no further token is issued.
 	ReasonCreatorLostRight = "CreatorLostRight"
+	// ReasonPolicyViolation: an AccessTokenPolicy does not allow what is declared, so
+	// no token is issued.
+	ReasonPolicyViolation = "PolicyViolation"
 	// ReasonWriteFailed: the API server refused a write; it is tried again.
 	ReasonWriteFailed = "WriteFailed"
 )

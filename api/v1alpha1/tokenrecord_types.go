@@ -305,7 +305,7 @@ type TokenRecordStatus struct {
 
 // EndReason is why a token ended before its age.
 //
-// +kubebuilder:validation:Enum=Superseded;Suspended;Revoked;Unpublished;Shortened;RevokedByHolder;SubjectGone;CutOff
+// +kubebuilder:validation:Enum=Superseded;Suspended;Revoked;Unpublished;Shortened;RevokedByHolder;SubjectGone;CutOff;PolicyViolation
 type EndReason string
 
 const (
@@ -327,6 +327,9 @@ const (
 	// EndReasonCutOff: a TokenRevocation or ClusterTokenRevocation voids it; see
 	// status.revokedBy.
 	EndReasonCutOff EndReason = "CutOff"
+	// EndReasonPolicyViolation: an AccessTokenPolicy does not allow it, and ends
+	// what it does not allow.
+	EndReasonPolicyViolation EndReason = "PolicyViolation"
 )
 
 // TokenRecord is one issued credential; its name is the token ID. Only the

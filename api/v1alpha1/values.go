@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -27,6 +28,18 @@ func (d Duration) Parse() (time.Duration, error) {
 		return 0, fmt.Errorf("%q is not a duration such as 720h, 1h30m or 45s", string(d))
 	}
 	return time.ParseDuration(string(d))
+}
+
+// NewDuration writes a span as people do: 720h, 1h30m.
+func NewDuration(d time.Duration) Duration {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return Duration(text)
 }
 
 // MaxAge is a Duration, or Never.

@@ -18,6 +18,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/delivery"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/policy"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/schedule"
 	tokenformat "github.com/accesstoken-dev/accesstoken-operator/internal/token"
@@ -46,14 +47,10 @@ func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, er
 		Published: map[string]bool{},
 	}
 	state.TemplateHash = delivery.TemplateHash(state.Template)
-	plan, err := schedule.NewPlan(p.token)
-	state.Plan = plan
-	if err != nil && !errors.As(err, &state.PlanError) {
-		return nil, fmt.Errorf("read spec: %w", err)
+	if err := p.plan(ctx, state); err != nil {
+		return nil, err
 	}
-	if _, effective, err := schedule.EffectiveMaxAge(p.token.Spec.MaxAge, p.token.Spec.ExtendWhenUsed); err == nil {
-		p.effectiveAge = &effective
-	}
+	var err error
 	if state.Secrets, err = p.observeSecrets(ctx, state.Template.Name); err != nil {
 		return nil, err
 	}
@@ -73,6 +70,26 @@ func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, er
 		state.Failure = lifecycle.Failure{}
 	}
 	return state, nil
+}
+
+// plan reads what the spec asks for, and what policies say to that.
+func (p *pass) plan(ctx context.Context, state *lifecycle.State) error {
+	selecting, err := p.selectingPolicies(ctx)
+	if err != nil {
+		return err
+	}
+	state.Violation = checkLimits(selecting, p.token)
+	filled, source := policy.WithDefaults(selecting, p.token)
+	plan, err := schedule.NewPlan(filled)
+	state.Plan = plan
+	if err != nil && !errors.As(err, &state.PlanError) {
+		return fmt.Errorf("read spec: %w", err)
+	}
+	if _, effective, err := schedule.EffectiveMaxAge(filled.Spec.MaxAge, filled.Spec.ExtendWhenUsed); err == nil {
+		effective.Source = source
+		p.effectiveAge = &effective
+	}
+	return nil
 }
 
 // confirmEnds reads those records again from the API server that ended for want

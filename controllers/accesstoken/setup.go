@@ -82,6 +82,8 @@ func (r *Reconciler) watches(informers cache.Cache) []source.Source {
 		source.Kind[client.Object](informers, secret, r.belonging(secretOwner)),
 		source.Kind[client.Object](informers, &v1alpha1.TokenRecord{}, r.belonging(recordOwner)),
 		source.Kind[client.Object](informers, serviceAccount(), r.actingAs()),
+		source.Kind[client.Object](informers, &v1alpha1.AccessTokenPolicy{}, r.limited(everywhere), predicate.GenerationChangedPredicate{}),
+		source.Kind[client.Object](informers, namespaceMetadata(), r.limited(inside), predicate.LabelChangedPredicate{}),
 	}
 }
 

@@ -87,6 +87,9 @@ func (s State) verdict(status v1alpha1.AccessTokenStatus) verdict {
 	if reason, back := s.takenBack(); back {
 		return takenBackVerdict(reason)
 	}
+	if s.Violation != nil {
+		return s.violationVerdict()
+	}
 	if v, ok := s.subjectVerdict(); ok {
 		return v
 	}

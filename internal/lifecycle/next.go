@@ -14,6 +14,7 @@ var (
 	activeSteps = []step{
 		deleteFinished,
 		endGone,         // a service account's token ends with it
+		endOutlawed,     // and so does what a policy ends
 		capAge,          // before anything is issued: a shorter age binds at once
 		shorten,         // and so does a shorter lifetime
 		issue,           // the new token is good before the old one is touched
@@ -22,6 +23,7 @@ var (
 		endUnpublished,  // and what nobody holds is ended
 		withdrawExpired, // a Secret holds no token that no longer verifies
 		withdrawGone,
+		withdrawOutlawed,
 		withdrawCutOff,
 		withdrawRenamed,
 	}
@@ -78,7 +80,7 @@ func (s State) Needed() bool {
 // hindered says that nothing is issued until a person edits something.
 func (s State) hindered() bool {
 	_, back := s.takenBack()
-	return back || s.PlanError != nil || s.Conflict() || s.unsubjected() || s.Subject != nil && s.Subject.Refusal != nil
+	return back || s.PlanError != nil || s.Conflict() || s.unsubjected() || s.Violation != nil || s.Subject != nil && s.Subject.Refusal != nil
 }
 
 // Refused says that a new token is needed by now, and that the API server refused
@@ -111,6 +113,8 @@ func (s State) needed() (Cause, time.Time, bool) {
 	case !found, current.Void != nil:
 		return CauseRecordLost, s.Now, true
 	case current.revoked() && (current.Object.Status.Reason == v1alpha1.EndReasonSuspended || current.Object.Status.Reason == v1alpha1.EndReasonRevoked):
+		return CauseReactivated, s.Now, true
+	case current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonPolicyViolation:
 		return CauseReactivated, s.Now, true
 	case current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonRevokedByHolder:
 		return CauseRevokedByHolder, s.Now, true

@@ -58,6 +58,10 @@ type State struct {
 	// Subject is who the token acts as; nil for one that is its own principal.
 	Subject *Subject
 
+	// Violation is what an AccessTokenPolicy does not allow; nil where all keeps to
+	// them.
+	Violation *Violation
+
 	// Failure is that of the last issue, if it failed since the spec was last
 	// changed and a token is still needed.
 	Failure Failure

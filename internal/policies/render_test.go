@@ -278,6 +278,7 @@ func expectStrict(objects []*unstructured.Unstructured, policy *unstructured.Uns
 		HaveKeyWithValue("reason", "Forbidden"),
 		Or(HaveKeyWithValue("message", Not(BeEmpty())), HaveKeyWithValue("messageExpression", Or(
 			ContainSubstring("request.userInfo.username"), ContainSubstring("the manager"),
+			ContainSubstring("variables.by"), // the AccessTokenPolicy, which is no person's doing
 		))),
 	)), policy.GetName())
 }

@@ -1,7 +1,6 @@
 package schedule
 
 import (
-	"strings"
 	"time"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
@@ -16,14 +15,14 @@ const (
 	DefaultIdleAge = 720 * time.Hour
 )
 
+// Longest bounds every duration that people write: ten years.
+const Longest = 87600 * time.Hour
+
 const (
 	// A token that use extends lives that many times its maximum age at most when
 	// spec.maxLifetime is absent, up to a year or its maximum age.
 	defaultLifetimeAges = 4
 	defaultLifetimeMost = 8760 * time.Hour
-
-	// longest bounds every duration that people write: ten years.
-	longest = 87600 * time.Hour
 
 	// shortestAge is the least maximum age. It is a floor against endless work
 	// only; that of the installed schema is higher.
@@ -70,9 +69,9 @@ func parseMaxAge(spec v1alpha1.MaxAge, extendWhenUsed bool) (Age, *InvalidError)
 	case !expires && extendWhenUsed:
 		return Age{}, invalid(extendWhenUsedField, v1alpha1.ReasonSpecInvalid,
 			"use extends maxAge, which is Never: give a maxAge such as 720h, or remove extendWhenUsed")
-	case expires && (age < shortestAge || age > longest):
+	case expires && (age < shortestAge || age > Longest):
 		return Age{}, invalid(maxAgeField, v1alpha1.ReasonSpecInvalid,
-			"%s is out of bounds: use a duration up to %s, such as 720h for 30 days, or Never", spec, written(longest))
+			"%s is out of bounds: use a duration up to %s, such as 720h for 30 days, or Never", spec, written(Longest))
 	}
 	return Age{Duration: age, Never: !expires}, nil
 }
@@ -83,7 +82,7 @@ func parseMaxLifetime(text v1alpha1.Duration, age time.Duration) (time.Duration,
 	if text == "" {
 		return max(age, min(defaultLifetimeAges*age, defaultLifetimeMost)), nil
 	}
-	lifetime, err := parseDuration(maxLifetimeField, text, shortestAge, longest)
+	lifetime, err := parseDuration(maxLifetimeField, text, shortestAge, Longest)
 	switch {
 	case err != nil:
 		return 0, err
@@ -97,13 +96,4 @@ func parseMaxLifetime(text v1alpha1.Duration, age time.Duration) (time.Duration,
 }
 
 // written returns a duration as people write it in a spec: 720h, 1h30m.
-func written(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
-}
+func written(d time.Duration) string { return string(v1alpha1.NewDuration(d)) }

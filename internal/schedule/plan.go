@@ -118,7 +118,7 @@ func (p *Plan) readTTL(text v1alpha1.Duration) *InvalidError {
 	if text == "" {
 		return nil
 	}
-	ttl, err := parseDuration(ttlField, text, 0, longest)
+	ttl, err := parseDuration(ttlField, text, 0, Longest)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (p *Plan) readInterval(text v1alpha1.RotationInterval) *InvalidError {
 		p.auto = p.MaxLifetime > 0
 		return nil
 	}
-	interval, err := parseDuration(intervalField, v1alpha1.Duration(text), shortestInterval, longest)
+	interval, err := parseDuration(intervalField, v1alpha1.Duration(text), shortestInterval, Longest)
 	if err != nil {
 		return err
 	}
@@ -202,8 +202,8 @@ func (p *Plan) defaultOverlap() time.Duration {
 // whatever the UID.
 func (p *Plan) shortestInterval() (time.Duration, bool) {
 	if p.auto {
-		longest, jitter := autoInterval(p.MaxLifetime)
-		return longest - jitter, true
+		Longest, jitter := autoInterval(p.MaxLifetime)
+		return Longest - jitter, true
 	}
 	return p.interval, p.interval > 0
 }

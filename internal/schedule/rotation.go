@@ -40,8 +40,8 @@ func (p Plan) Rotation(issuedAt time.Time, uid string) (due time.Time, cause Cau
 		consider(p.requestedAt, Requested)
 	}
 	if p.auto {
-		longest, jitter := autoInterval(p.MaxLifetime)
-		consider(issuedAt.Add(longest-part(jitter, uid)), Interval)
+		Longest, jitter := autoInterval(p.MaxLifetime)
+		consider(issuedAt.Add(Longest-part(jitter, uid)), Interval)
 	}
 	if p.interval > 0 {
 		consider(issuedAt.Add(p.interval), Interval)
@@ -63,12 +63,12 @@ func (p Plan) OnRequest() Plan {
 
 // autoInterval is the interval Auto for the longest that a token can live, and
 // by how much less it can be by UID.
-func autoInterval(lifetime time.Duration) (longest, jitter time.Duration) {
-	longest = lifetime / 3 * 2
+func autoInterval(lifetime time.Duration) (Longest, jitter time.Duration) {
+	Longest = lifetime / 3 * 2
 	if lifetime >= autoMarginFromAge {
-		longest = min(longest, lifetime-autoMargin)
+		Longest = min(Longest, lifetime-autoMargin)
 	}
-	return longest, longest / 10
+	return Longest, Longest / 10
 }
 
 // Spread returns when a rotation by interval or schedule is to be done that was

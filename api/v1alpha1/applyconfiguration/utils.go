@@ -46,8 +46,18 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.NamespaceSelectorApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PlaceHolder"):
 		return &apiv1alpha1.PlaceHolderApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PolicyAudiences"):
+		return &apiv1alpha1.PolicyAudiencesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PolicyMaxAge"):
+		return &apiv1alpha1.PolicyMaxAgeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PolicyQuota"):
 		return &apiv1alpha1.PolicyQuotaApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PolicyRotation"):
+		return &apiv1alpha1.PolicyRotationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PolicyScopes"):
+		return &apiv1alpha1.PolicyScopesApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PolicySubjects"):
+		return &apiv1alpha1.PolicySubjectsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RevocationSpec"):
 		return &apiv1alpha1.RevocationSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RevocationStatus"):

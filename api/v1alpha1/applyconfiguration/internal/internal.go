@@ -59,12 +59,33 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.AccessTokenPolicySpec
   map:
     fields:
+    - name: audiences
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyAudiences
+    - name: maxAge
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyMaxAge
     - name: namespaceSelector
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.NamespaceSelector
+    - name: onViolation
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.OnViolation
     - name: quota
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyQuota
+    - name: requireDescription
+      type:
+        scalar: boolean
+    - name: rotation
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyRotation
+    - name: scopes
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyScopes
+    - name: subjects
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicySubjects
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.AccessTokenQuota
   map:
     fields:
@@ -332,6 +353,8 @@ var schemaYAML = typed.YAMLObject(`types:
             namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.LabelValue
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.OnRecreate
   scalar: string
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.OnViolation
+  scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Origin
   scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PlaceHolder
@@ -352,6 +375,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: uid
       type:
         scalar: string
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyAudiences
+  map:
+    fields:
+    - name: allowed
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyMaxAge
+  map:
+    fields:
+    - name: default
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Duration
+    - name: max
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Duration
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyQuota
   map:
     fields:
@@ -361,6 +402,36 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: tokensPerSubject
       type:
         scalar: numeric
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyRotation
+  map:
+    fields:
+    - name: maxInterval
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Duration
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyScopes
+  map:
+    fields:
+    - name: allowed
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicySubjects
+  map:
+    fields:
+    - name: kinds
+      type:
+        list:
+          elementType:
+            namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.SubjectKind
+          elementRelationship: associative
+    - name: users
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.RevocationStatus
   map:
     fields:

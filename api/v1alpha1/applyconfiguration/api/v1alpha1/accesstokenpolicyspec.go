@@ -2,6 +2,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+)
+
 // AccessTokenPolicySpecApplyConfiguration represents a declarative configuration of the AccessTokenPolicySpec type for use
 // with apply.
 //
@@ -13,6 +17,27 @@ type AccessTokenPolicySpecApplyConfiguration struct {
 	// namespaceSelector selects the namespaces that this policy is about, by
 	// their labels. Absent or empty means every namespace.
 	NamespaceSelector *NamespaceSelectorApplyConfiguration `json:"namespaceSelector,omitempty"`
+	// requireDescription says that an AccessToken has to have a description.
+	// Absent or false means that this policy does not ask for one.
+	RequireDescription *bool `json:"requireDescription,omitempty"`
+	// maxAge sets how long tokens live. Absent means that this policy does not.
+	MaxAge *PolicyMaxAgeApplyConfiguration `json:"maxAge,omitempty"`
+	// rotation limits how long a token goes without being replaced. Absent means
+	// that this policy does not.
+	Rotation *PolicyRotationApplyConfiguration `json:"rotation,omitempty"`
+	// scopes limits what tokens may be used for. Absent means that this policy does
+	// not.
+	Scopes *PolicyScopesApplyConfiguration `json:"scopes,omitempty"`
+	// audiences limits who tokens may be meant for. Absent means that this policy
+	// does not.
+	Audiences *PolicyAudiencesApplyConfiguration `json:"audiences,omitempty"`
+	// subjects limits who tokens may act as. Absent means that this policy does
+	// not; tokens for users then take another policy that names them.
+	Subjects *PolicySubjectsApplyConfiguration `json:"subjects,omitempty"`
+	// onViolation is what becomes of the token of an AccessToken that was declared
+	// before this policy and does not keep it. Keep, the default: it lives on until
+	// its end, and no other follows. End: it is ended.
+	OnViolation *apiv1alpha1.OnViolation `json:"onViolation,omitempty"`
 	// quota limits how many AccessTokens have a token. Absent means that this
 	// policy does not.
 	Quota *PolicyQuotaApplyConfiguration `json:"quota,omitempty"`
@@ -29,6 +54,62 @@ func AccessTokenPolicySpec() *AccessTokenPolicySpecApplyConfiguration {
 // If called multiple times, the NamespaceSelector field is set to the value of the last call.
 func (b *AccessTokenPolicySpecApplyConfiguration) WithNamespaceSelector(value *NamespaceSelectorApplyConfiguration) *AccessTokenPolicySpecApplyConfiguration {
 	b.NamespaceSelector = value
+	return b
+}
+
+// WithRequireDescription sets the RequireDescription field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RequireDescription field is set to the value of the last call.
+func (b *AccessTokenPolicySpecApplyConfiguration) WithRequireDescription(value bool) *AccessTokenPolicySpecApplyConfiguration {
+	b.RequireDescription = &value
+	return b
+}
+
+// WithMaxAge sets the MaxAge field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxAge field is set to the value of the last call.
+func (b *AccessTokenPolicySpecApplyConfiguration) WithMaxAge(value *PolicyMaxAgeApplyConfiguration) *AccessTokenPolicySpecApplyConfiguration {
+	b.MaxAge = value
+	return b
+}
+
+// WithRotation sets the Rotation field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Rotation field is set to the value of the last call.
+func (b *AccessTokenPolicySpecApplyConfiguration) WithRotation(value *PolicyRotationApplyConfiguration) *AccessTokenPolicySpecApplyConfiguration {
+	b.Rotation = value
+	return b
+}
+
+// WithScopes sets the Scopes field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Scopes field is set to the value of the last call.
+func (b *AccessTokenPolicySpecApplyConfiguration) WithScopes(value *PolicyScopesApplyConfiguration) *AccessTokenPolicySpecApplyConfiguration {
+	b.Scopes = value
+	return b
+}
+
+// WithAudiences sets the Audiences field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Audiences field is set to the value of the last call.
+func (b *AccessTokenPolicySpecApplyConfiguration) WithAudiences(value *PolicyAudiencesApplyConfiguration) *AccessTokenPolicySpecApplyConfiguration {
+	b.Audiences = value
+	return b
+}
+
+// WithSubjects sets the Subjects field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Subjects field is set to the value of the last call.
+func (b *AccessTokenPolicySpecApplyConfiguration) WithSubjects(value *PolicySubjectsApplyConfiguration) *AccessTokenPolicySpecApplyConfiguration {
+	b.Subjects = value
+	return b
+}
+
+// WithOnViolation sets the OnViolation field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the OnViolation field is set to the value of the last call.
+func (b *AccessTokenPolicySpecApplyConfiguration) WithOnViolation(value apiv1alpha1.OnViolation) *AccessTokenPolicySpecApplyConfiguration {
+	b.OnViolation = &value
 	return b
 }
 

@@ -13,8 +13,8 @@ import (
 type EffectiveMaxAgeApplyConfiguration struct {
 	// value is the age, or Never.
 	Value *apiv1alpha1.MaxAge `json:"value,omitempty"`
-	// source is where the value came from: Spec, or Default where the spec has
-	// none.
+	// source is where the value came from: Spec; or where the spec has none, Policy,
+	// an AccessTokenPolicy, or Default, the operator.
 	Source *apiv1alpha1.MaxAgeSource `json:"source,omitempty"`
 }
 

@@ -1,0 +1,186 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+)
+
+// Violation is what a policy does not allow of an AccessToken.
+type Violation struct {
+	// Message says which field, which limit and which policy.
+	Message string
+
+	// End says that the policy ends what it does not allow.
+	End bool
+}
+
+// Check says what the policies that select a namespace do not allow of an
+// AccessToken in it; nil for one that keeps them all. It says the same as
+// admission policy does of one that is created, and more: that no policy allows a
+// user. Of several violations it returns the first, of one that ends the token
+// before all others.
+func Check(selecting []*v1alpha1.AccessTokenPolicy, token *v1alpha1.AccessToken) *Violation {
+	var first *Violation
+	for _, p := range selecting {
+		for _, check := range []func(*v1alpha1.AccessTokenPolicySpec, *v1alpha1.AccessTokenSpec) string{
+			checkDescription, checkMaxAge, checkRotation, checkScopes, checkAudiences, checkSubject,
+		} {
+			text := check(&p.Spec, &token.Spec)
+			if text == "" {
+				continue
+			}
+			violation := &Violation{
+				Message: fmt.Sprintf("%s, by AccessTokenPolicy %s in namespace %s", text, p.Name, token.Namespace),
+				End:     p.Spec.OnViolation == v1alpha1.OnViolationEnd,
+			}
+			if first == nil || violation.End && !first.End {
+				first = violation
+			}
+		}
+	}
+	if first == nil && isUser(&token.Spec) && !namesUser(selecting, token.Spec.Subject.Name) {
+		return &Violation{Message: fmt.Sprintf("spec.subject.name: no AccessTokenPolicy allows user %s in namespace %s", token.Spec.Subject.Name, token.Namespace)}
+	}
+	return first
+}
+
+func checkDescription(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) string {
+	if limits.RequireDescription && spec.Description == "" {
+		return "spec.description: is required"
+	}
+	return ""
+}
+
+func checkMaxAge(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) string {
+	most, ok := maxOf(limits)
+	if !ok {
+		return ""
+	}
+	if age, expires, err := spec.MaxAge.Parse(); err == nil && (!expires || age > most) {
+		return fmt.Sprintf("spec.maxAge: %s is longer than the %s that is allowed", spec.MaxAge, limits.MaxAge.Max)
+	}
+	if lifetime, err := spec.MaxLifetime.Parse(); err == nil && lifetime > most {
+		return fmt.Sprintf("spec.maxLifetime: %s is longer than the %s that is allowed", spec.MaxLifetime, limits.MaxAge.Max)
+	}
+	return ""
+}
+
+func checkRotation(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) string {
+	if limits.Rotation == nil {
+		return ""
+	}
+	most, err := limits.Rotation.MaxInterval.Parse()
+	if err != nil {
+		return ""
+	}
+	rotation := v1alpha1.Rotation{}
+	if spec.Rotation != nil {
+		rotation = *spec.Rotation
+	}
+	if rotation.Schedule != "" {
+		return ""
+	}
+	if interval, err := v1alpha1.Duration(rotation.Interval).Parse(); err == nil {
+		if interval > most {
+			return fmt.Sprintf("spec.rotation.interval: %s is longer than the %s that is allowed", rotation.Interval, limits.Rotation.MaxInterval)
+		}
+		return ""
+	}
+	lives, known := livesFor(limits, spec)
+	if rotation.Interval == v1alpha1.RotationIntervalAuto {
+		lives = lives / 3 * 2
+	}
+	if !known || lives > most {
+		return fmt.Sprintf("spec.rotation: has to replace the token every %s or sooner", limits.Rotation.MaxInterval)
+	}
+	return ""
+}
+
+// livesFor is how long a token lives at most, as far as its spec and one policy
+// say; known is false where that is without end.
+func livesFor(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) (lives time.Duration, known bool) {
+	for _, text := range []v1alpha1.Duration{spec.MaxLifetime, v1alpha1.Duration(spec.MaxAge)} {
+		if text != "" {
+			lives, err := text.Parse()
+			return lives, err == nil
+		}
+	}
+	if limits.MaxAge == nil {
+		return 0, false
+	}
+	lives, err := limits.MaxAge.Default.Parse()
+	return lives, err == nil
+}
+
+func checkScopes(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) string {
+	switch {
+	case limits.Scopes == nil:
+		return ""
+	case len(spec.Scopes) == 0:
+		return "spec.scopes: are required"
+	}
+	return among("spec.scopes", spec.Scopes, limits.Scopes.Allowed)
+}
+
+func checkAudiences(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) string {
+	if limits.Audiences == nil {
+		return ""
+	}
+	return among("spec.audiences", spec.Audiences, limits.Audiences.Allowed)
+}
+
+func among(field string, items, allowed []string) string {
+	for _, item := range items {
+		if !slices.ContainsFunc(allowed, func(a string) bool { return matches(a, item) }) {
+			return fmt.Sprintf("%s: %s is not among the allowed %s", field, item, strings.Join(allowed, ", "))
+		}
+	}
+	return ""
+}
+
+// matches says that an item is what is allowed, or begins so where that ends in *.
+func matches(allowed, item string) bool {
+	prefix, open := strings.CutSuffix(allowed, "*")
+	return item == allowed || open && strings.HasPrefix(item, prefix)
+}
+
+func checkSubject(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) string {
+	if limits.Subjects == nil {
+		return ""
+	}
+	kind := v1alpha1.SubjectKindAccessToken
+	if spec.Subject != nil {
+		kind = spec.Subject.Kind
+	}
+	if kinds := limits.Subjects.Kinds; len(kinds) > 0 && !slices.Contains(kinds, kind) {
+		return fmt.Sprintf("spec.subject.kind: %s is not among the allowed %v", kind, kinds)
+	}
+	if users := limits.Subjects.Users; len(users) > 0 && isUser(spec) && !slices.Contains(users, spec.Subject.Name) {
+		return fmt.Sprintf("spec.subject.name: user %s is not among the allowed", spec.Subject.Name)
+	}
+	return ""
+}
+
+func isUser(spec *v1alpha1.AccessTokenSpec) bool {
+	return spec.Subject != nil && spec.Subject.Kind == v1alpha1.SubjectKindUser
+}
+
+// namesUser says that a policy names a user.
+func namesUser(selecting []*v1alpha1.AccessTokenPolicy, user string) bool {
+	return slices.ContainsFunc(selecting, func(p *v1alpha1.AccessTokenPolicy) bool {
+		return p.Spec.Subjects != nil && slices.Contains(p.Spec.Subjects.Users, user)
+	})
+}
+
+// maxOf is the longest age of a policy.
+func maxOf(limits *v1alpha1.AccessTokenPolicySpec) (most time.Duration, ok bool) {
+	if limits.MaxAge == nil {
+		return 0, false
+	}
+	most, err := limits.MaxAge.Max.Parse()
+	return most, err == nil
+}
