@@ -29,6 +29,7 @@ var measurements = []measurement{
 	{"precision", "rotation and expiry against their due moments", measurePrecision},
 	{"drain", "many rotations due at one instant", measureDrain},
 	{"exactlyonce", "one published token per due moment, with writes that fail", measureExactlyOnce},
+	{"admission", "one AccessToken created, with the admission policies and without", measureAdmission},
 	{"ending", "how soon verifiers refuse what ends, and are ready", measureEnding},
 	{"verification", "each protocol of the verifier over indexes of several sizes", measureVerification},
 }
