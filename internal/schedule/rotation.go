@@ -63,12 +63,12 @@ func (p Plan) OnRequest() Plan {
 
 // autoInterval is the interval Auto for the longest that a token can live, and
 // by how much less it can be by UID.
-func autoInterval(lifetime time.Duration) (Longest, jitter time.Duration) {
-	Longest = lifetime / 3 * 2
+func autoInterval(lifetime time.Duration) (longest, jitter time.Duration) {
+	longest = lifetime / 3 * 2
 	if lifetime >= autoMarginFromAge {
-		Longest = min(Longest, lifetime-autoMargin)
+		longest = min(longest, lifetime-autoMargin)
 	}
-	return Longest, Longest / 10
+	return longest, longest / 10
 }
 
 // Spread returns when a rotation by interval or schedule is to be done that was
