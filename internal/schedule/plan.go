@@ -202,8 +202,8 @@ func (p *Plan) defaultOverlap() time.Duration {
 // whatever the UID.
 func (p *Plan) shortestInterval() (time.Duration, bool) {
 	if p.auto {
-		Longest, jitter := autoInterval(p.MaxLifetime)
-		return Longest - jitter, true
+		longest, jitter := autoInterval(p.MaxLifetime)
+		return longest - jitter, true
 	}
 	return p.interval, p.interval > 0
 }

@@ -55,7 +55,7 @@ func TestEffectiveMaxAge(t *testing.T) {
 		{"a duration is shown as it is written", "720h0m", false, schedule.Age{Duration: 30 * day}, v1alpha1.EffectiveMaxAge{Value: "720h0m", Source: "Spec"}},
 		{"Never has no duration", "Never", false, schedule.Age{Never: true}, v1alpha1.EffectiveMaxAge{Value: "Never", Source: "Spec"}},
 		{"the shortest age is that of a cluster for development", "2s", false, schedule.Age{Duration: 2 * time.Second}, v1alpha1.EffectiveMaxAge{Value: "2s", Source: "Spec"}},
-		{"the Longest age is ten years", "87600h", false, schedule.Age{Duration: 87600 * time.Hour}, v1alpha1.EffectiveMaxAge{Value: "87600h", Source: "Spec"}},
+		{"the longest age is ten years", "87600h", false, schedule.Age{Duration: 87600 * time.Hour}, v1alpha1.EffectiveMaxAge{Value: "87600h", Source: "Spec"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			age, shown, err := schedule.EffectiveMaxAge(c.spec, c.used)
@@ -96,7 +96,7 @@ func TestMaxLifetime(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := plan(t, c.spec)
 			if p.MaxLifetime != c.want || p.ExtendWhenUsed != c.spec.ExtendWhenUsed {
-				t.Errorf("the Longest life is %v (%v), want %v", p.MaxLifetime, p.ExtendWhenUsed, c.want)
+				t.Errorf("the longest life is %v (%v), want %v", p.MaxLifetime, p.ExtendWhenUsed, c.want)
 			}
 		})
 	}

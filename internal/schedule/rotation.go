@@ -40,8 +40,8 @@ func (p Plan) Rotation(issuedAt time.Time, uid string) (due time.Time, cause Cau
 		consider(p.requestedAt, Requested)
 	}
 	if p.auto {
-		Longest, jitter := autoInterval(p.MaxLifetime)
-		consider(issuedAt.Add(Longest-part(jitter, uid)), Interval)
+		longest, jitter := autoInterval(p.MaxLifetime)
+		consider(issuedAt.Add(longest-part(jitter, uid)), Interval)
 	}
 	if p.interval > 0 {
 		consider(issuedAt.Add(p.interval), Interval)
