@@ -2,15 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,18 +15,15 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/child"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
-// How long tests wait, on a machine that is busy with other test binaries.
+// How long tests wait, and how often they look.
 const (
-	// soon is for what takes a write and a watch event.
-	soon = 20 * time.Second
-	// later is for what takes many of those, or garbage collection.
-	later = time.Minute
-	// aWhile is how long what must not happen is given to happen.
-	aWhile = 3 * time.Second
-	// often and seldom are how often a test looks.
+	soon   = child.Soon
+	later  = child.Later
+	aWhile = child.AWhile
 	often  = 50 * time.Millisecond
 	seldom = time.Second
 )
@@ -106,7 +100,7 @@ func (m *manager) awaitReady(t *testing.T) {
 // probe asks a health endpoint; status is 0 while nobody answers.
 func (m *manager) probe(t *testing.T, path string) (status int, body string) {
 	t.Helper()
-	return get(t, http.DefaultClient, "http://"+m.health+path, "")
+	return child.Get(t, http.DefaultClient, "http://"+m.health+path, "")
 }
 
 // scrape asks the metrics endpoint with a bearer token, which may be empty.
@@ -114,49 +108,19 @@ func (m *manager) scrape(t *testing.T, bearer string) (status int, body string) 
 	t.Helper()
 	insecure := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // it signs its own certificate
 	defer insecure.CloseIdleConnections()
-	return get(t, &http.Client{Transport: insecure}, "https://"+m.metrics+"/metrics", bearer)
-}
-
-func get(t *testing.T, client *http.Client, url, bearer string) (status int, body string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if bearer != "" {
-		request.Header.Set("Authorization", "Bearer "+bearer)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer func() { _ = response.Body.Close() }()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, err.Error()
-	}
-	return response.StatusCode, string(content)
+	return child.Get(t, &http.Client{Transport: insecure}, "https://"+m.metrics+"/metrics", bearer)
 }
 
 // kill ends the process as a crash does, without a word to anybody.
 func (m *manager) kill(t *testing.T) {
 	t.Helper()
-	if err := syscall.Kill(m.PID(), syscall.SIGKILL); err != nil {
-		t.Fatalf("kill the manager: %v", err)
-	}
-	<-m.Done()
+	child.Kill(t, m.Process)
 }
 
 // logged is what the manager wrote so far, from a mark on.
 func (m *manager) logged(t *testing.T, mark int) []byte {
 	t.Helper()
-	content, err := os.ReadFile(m.Log())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content[mark:]
+	return child.Logged(t, m.Process, mark)
 }
 
 // errorsLogged are the lines of level ERROR from a mark on.

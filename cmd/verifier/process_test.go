@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -16,19 +13,16 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/child"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
-// How long tests wait, on a machine that is busy with other test binaries.
+// How long tests wait, and how often they look.
 const (
-	// soon is for what takes a write and a watch event.
-	soon = 20 * time.Second
-	// later is for what takes many of those.
-	later = time.Minute
-	// aWhile is how long what must not happen is given to happen.
-	aWhile = 3 * time.Second
-	// often is how often a test looks.
-	often = 20 * time.Millisecond
+	soon   = child.Soon
+	later  = child.Later
+	aWhile = child.AWhile
+	often  = 20 * time.Millisecond
 )
 
 // configuration is that of all verifiers here.
@@ -126,22 +120,19 @@ func apiServerCertificate(t *testing.T) *tls.Certificate {
 // kill ends the process as a crash does, without a word to anybody.
 func (v *process) kill(t *testing.T) {
 	t.Helper()
-	if err := syscall.Kill(v.PID(), syscall.SIGKILL); err != nil {
-		t.Fatalf("kill the verifier: %v", err)
-	}
-	<-v.Done()
+	child.Kill(t, v.Process)
 }
 
 // probe asks a health endpoint; status is 0 while nobody answers.
 func (v *process) probe(t *testing.T, path string) (status int, body string) {
 	t.Helper()
-	return get(t, http.DefaultClient, v.HealthURL()+path)
+	return child.Get(t, http.DefaultClient, v.HealthURL()+path, "")
 }
 
 // metrics are those of the verifier, in the text format of Prometheus.
 func (v *process) metrics(t *testing.T) string {
 	t.Helper()
-	status, text := get(t, http.DefaultClient, v.MetricsURL())
+	status, text := child.Get(t, http.DefaultClient, v.MetricsURL(), "")
 	if status != http.StatusOK {
 		t.Fatalf("metrics: %d %s", status, text)
 	}
@@ -151,31 +142,7 @@ func (v *process) metrics(t *testing.T) string {
 // logged is what the verifier wrote so far.
 func (v *process) logged(t *testing.T) string {
 	t.Helper()
-	content, err := os.ReadFile(v.Log())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
-func get(t *testing.T, client *http.Client, url string) (status int, body string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer func() { _ = response.Body.Close() }()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, err.Error()
-	}
-	return response.StatusCode, string(content)
+	return string(child.Logged(t, v.Process, 0))
 }
 
 // nobody is the path of a kubeconfig that leads to the API server without any
