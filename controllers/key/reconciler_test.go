@@ -17,9 +17,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -29,6 +26,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/key"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 )
@@ -40,18 +38,6 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
 	os.Exit(testenv.Run(m))
-}
-
-func clientFor(t *testing.T, config *rest.Config) client.Client {
-	t.Helper()
-	scheme := runtime.NewScheme()
-	gomega.NewWithT(t).Expect(clientgoscheme.AddToScheme(scheme)).To(gomega.Succeed())
-	gomega.NewWithT(t).Expect(v1alpha1.AddToScheme(scheme)).To(gomega.Succeed())
-	c, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 // replica is one manager's part in the keys, with the manager's rights.
@@ -73,7 +59,7 @@ type world struct {
 // newWorld begins without keys and without records.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, admin: clientFor(t, testenv.Config(t)), clock: clocktesting.NewFakePassiveClock(noon)}
+	w := &world{t: t, admin: objects.ClientFor(t, testenv.Config(t)), clock: clocktesting.NewFakePassiveClock(noon)}
 	gomega.NewWithT(t).Expect(client.IgnoreNotFound(w.admin.Delete(t.Context(), w.empty()))).To(gomega.Succeed())
 	return w
 }
@@ -87,7 +73,7 @@ func (w *world) replica() replica {
 	w.t.Helper()
 	r := replica{ring: keys.NewRing(), events: events.NewFakeRecorder(100), reopened: new(int)}
 	r.keeper = &keys.Keeper{
-		Live: clientFor(w.t, testenv.ManagerConfig(w.t)), Namespace: operator.Namespace, MaxAge: year, Ring: r.ring,
+		Live: objects.ClientFor(w.t, testenv.ManagerConfig(w.t)), Namespace: operator.Namespace, MaxAge: year, Ring: r.ring,
 		Clock: w.clock, Random: rand.Reader, Recorder: r.events, Log: logr.Discard(), Reopen: func() { *r.reopened++ },
 	}
 	r.Reconciler = &key.Reconciler{Keeper: r.keeper}

@@ -14,6 +14,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrecord"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
@@ -22,7 +23,7 @@ func startController(t *testing.T) {
 	t.Helper()
 	g := gomega.NewWithT(t)
 	config := testenv.ManagerConfig(t)
-	live := clientFor(t, config)
+	live := objects.ClientFor(t, config)
 	mgr, err := ctrl.NewManager(config, ctrl.Options{Scheme: live.Scheme(), Metrics: metricsserver.Options{BindAddress: "0"}})
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 	ctx, cancel := context.WithCancel(t.Context())
@@ -66,7 +67,7 @@ func TestTheControllerSweepsWhatGarbageCollectionLeaves(t *testing.T) {
 func deleteAndOrphan(t *testing.T, token *v1alpha1.AccessToken) {
 	t.Helper()
 	g := gomega.NewWithT(t)
-	admin := clientFor(t, testenv.Config(t))
+	admin := objects.ClientFor(t, testenv.Config(t))
 	binding := &admissionv1.ValidatingAdmissionPolicyBinding{}
 	g.Expect(admin.Get(t.Context(), client.ObjectKey{Name: "accesstoken-no-orphans.accesstoken.dev"}, binding)).To(gomega.Succeed())
 	g.Expect(admin.Delete(t.Context(), binding.DeepCopy())).To(gomega.Succeed())

@@ -10,9 +10,6 @@ import (
 	"github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
@@ -21,6 +18,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrecord"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 )
@@ -42,18 +40,6 @@ func TestMain(m *testing.M) {
 	os.Exit(testenv.Run(m))
 }
 
-func clientFor(t *testing.T, config *rest.Config) client.Client {
-	t.Helper()
-	scheme := runtime.NewScheme()
-	gomega.NewWithT(t).Expect(clientgoscheme.AddToScheme(scheme)).To(gomega.Succeed())
-	gomega.NewWithT(t).Expect(v1alpha1.AddToScheme(scheme)).To(gomega.Succeed())
-	c, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 // world is a namespace with an AccessToken, and a reconciler with the manager's
 // rights and a clock of its own. No operator runs.
 type world struct {
@@ -66,9 +52,9 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	manager := clientFor(t, testenv.ManagerConfig(t))
+	manager := objects.ClientFor(t, testenv.ManagerConfig(t))
 	w := &world{
-		t: t, admin: clientFor(t, testenv.Config(t)),
+		t: t, admin: objects.ClientFor(t, testenv.Config(t)),
 		clock: clocktesting.NewFakePassiveClock(clock.RealClock{}.Now().Truncate(time.Second)), // as the API server's
 	}
 	w.reconciler = &tokenrecord.Reconciler{Client: manager, Live: manager, Retention: retention, Clock: w.clock}

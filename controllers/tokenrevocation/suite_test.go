@@ -11,9 +11,6 @@ import (
 	"github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -24,6 +21,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrevocation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
@@ -35,18 +33,6 @@ const (
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
 	os.Exit(testenv.Run(m))
-}
-
-func clientFor(t *testing.T, config *rest.Config) client.Client {
-	t.Helper()
-	scheme := runtime.NewScheme()
-	gomega.NewWithT(t).Expect(clientgoscheme.AddToScheme(scheme)).To(gomega.Succeed())
-	gomega.NewWithT(t).Expect(v1alpha1.AddToScheme(scheme)).To(gomega.Succeed())
-	c, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 // world is a namespace, and a reconciler with the manager's rights and a clock of
@@ -64,13 +50,13 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	manager := clientFor(t, testenv.ManagerConfig(t))
+	manager := objects.ClientFor(t, testenv.ManagerConfig(t))
 	counters, err := metrics.NewLifecycle(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{
-		T: t, WithT: gomega.NewWithT(t), namespace: testenv.Namespace(t), admin: clientFor(t, testenv.Config(t)), writes: &writes{Client: manager},
+		T: t, WithT: gomega.NewWithT(t), namespace: testenv.Namespace(t), admin: objects.ClientFor(t, testenv.Config(t)), writes: &writes{Client: manager},
 		clock:  clocktesting.NewFakePassiveClock(clock.RealClock{}.Now()), // as the API server's
 		events: events.NewFakeRecorder(100),
 	}

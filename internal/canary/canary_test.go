@@ -13,8 +13,6 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -24,6 +22,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/canary"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
@@ -42,18 +41,6 @@ func TestMain(m *testing.M) {
 	os.Exit(testenv.Run(m))
 }
 
-func clientFor(t *testing.T, config *rest.Config) client.Client {
-	t.Helper()
-	scheme := runtime.NewScheme()
-	gomega.NewWithT(t).Expect(clientgoscheme.AddToScheme(scheme)).To(gomega.Succeed())
-	gomega.NewWithT(t).Expect(v1alpha1.AddToScheme(scheme)).To(gomega.Succeed())
-	c, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 // log keeps what a canary says.
 type log struct{ lines []string }
 
@@ -61,14 +48,14 @@ func newCanary(t *testing.T, config *rest.Config, own string, ticker clock.WithT
 	t.Helper()
 	kept := &log{}
 	logger := funcr.New(func(_, line string) { kept.lines = append(kept.lines, line) }, funcr.Options{})
-	return canary.New(clientFor(t, config), own, ticker, logger), kept
+	return canary.New(objects.ClientFor(t, config), own, ticker, logger), kept
 }
 
 // unbind removes the binding of a policy until the test ends.
 func unbind(t *testing.T, policy string) (bind func()) {
 	t.Helper()
 	g := gomega.NewWithT(t)
-	admin := clientFor(t, testenv.Config(t))
+	admin := objects.ClientFor(t, testenv.Config(t))
 	binding := &admissionv1.ValidatingAdmissionPolicyBinding{}
 	g.Expect(admin.Get(t.Context(), client.ObjectKey{Name: policy}, binding)).To(gomega.Succeed())
 	g.Expect(admin.Delete(t.Context(), binding.DeepCopy())).To(gomega.Succeed())
@@ -140,7 +127,7 @@ func TestNotReadyWithoutAPolicy(t *testing.T) {
 
 func TestNothingIsCreated(t *testing.T) {
 	g := gomega.NewWithT(t)
-	admin := clientFor(t, testenv.Config(t))
+	admin := objects.ClientFor(t, testenv.Config(t))
 	// What no policy binds is refused nothing: an administrator.
 	c, _ := newCanary(t, testenv.Config(t), operator.Namespace, clock.RealClock{})
 	g.Expect(c.Try(t.Context())).To(gomega.MatchError(gomega.ContainSubstring("is missing")))
@@ -155,7 +142,7 @@ func TestNothingIsCreated(t *testing.T) {
 func TestRefusedByRBACIsNoProof(t *testing.T) {
 	g := gomega.NewWithT(t)
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault, Name: "powerless"}}
-	g.Expect(clientFor(t, testenv.Config(t)).Create(t.Context(), account)).To(gomega.Succeed())
+	g.Expect(objects.ClientFor(t, testenv.Config(t)).Create(t.Context(), account)).To(gomega.Succeed())
 	powerless, err := testenv.ControlPlane(t).ServiceAccountConfig(t.Context(), account.Namespace, account.Name)
 	g.Expect(err).NotTo(gomega.HaveOccurred())
 	c, kept := newCanary(t, powerless, operator.Namespace, clock.RealClock{})
@@ -171,7 +158,7 @@ func TestRefusedByRBACIsNoProof(t *testing.T) {
 // where the policy does not bind it.
 func TestTriedElsewhereThanInItsOwnNamespace(t *testing.T) {
 	g := gomega.NewWithT(t)
-	admin := clientFor(t, testenv.Config(t))
+	admin := objects.ClientFor(t, testenv.Config(t))
 	policy := &admissionv1.ValidatingAdmissionPolicy{}
 	g.Expect(admin.Get(t.Context(), client.ObjectKey{Name: policySecrets}, policy)).To(gomega.Succeed())
 	asItWas := policy.DeepCopy()

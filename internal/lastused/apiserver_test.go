@@ -12,7 +12,6 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -24,6 +23,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lastused"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
@@ -40,21 +40,6 @@ const (
 
 	ours = "accesstoken.dev"
 )
-
-func clientFor(t *testing.T, config *rest.Config) client.Client {
-	t.Helper()
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	config = rest.CopyConfig(config)
-	config.QPS = -1
-	c, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
 
 // verifierConfig has the rights of the verifier's account.
 func verifierConfig(t *testing.T) *rest.Config {
@@ -78,7 +63,7 @@ type cluster struct {
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	return &cluster{t: t, admin: clientFor(t, testenv.Config(t)), namespace: testenv.Namespace(t), clock: clocktesting.NewFakeClock(clock.RealClock{}.Now())}
+	return &cluster{t: t, admin: objects.ClientFor(t, testenv.Config(t)), namespace: testenv.Namespace(t), clock: clocktesting.NewFakeClock(clock.RealClock{}.Now())}
 }
 
 // issue makes an AccessToken and the record of its first token.
@@ -161,7 +146,7 @@ func (c *cluster) start() *replica {
 func (c *cluster) startWith(options lastused.Options) *replica {
 	c.t.Helper()
 	config := verifierConfig(c.t)
-	r := &replica{cluster: c, writer: lastused.NewWriter(clientFor(c.t, config))}
+	r := &replica{cluster: c, writer: lastused.NewWriter(objects.ClientFor(c.t, config))}
 	r.store = store.New(store.Options{Opener: mint.Default().Opener(), Clock: clock.RealClock{}})
 	watches := &store.Watches{
 		Store: r.store, Keys: func(*corev1.Secret) {}, KeyNamespace: operator.Namespace,
@@ -314,7 +299,7 @@ func TestAWriteOfTheManagerMeanwhileIsKept(t *testing.T) {
 	c := newCluster(t)
 	presented, key := c.issue("deploy", mint.Sliding(time.Hour, 2*time.Hour))
 	r := c.start()
-	manager := clientFor(t, testenv.ManagerConfig(t))
+	manager := objects.ClientFor(t, testenv.ManagerConfig(t))
 	var once sync.Once
 	r.before = func() {
 		once.Do(func() {
@@ -404,7 +389,7 @@ func TestConcurrentVerifyWatchAndFlush(t *testing.T) {
 	a, b := c.startWith(inRealTime), c.startWith(inRealTime)
 	a.knows(key)
 	b.knows(key)
-	manager := clientFor(t, testenv.ManagerConfig(t))
+	manager := objects.ClientFor(t, testenv.ManagerConfig(t))
 	using, stop := context.WithCancel(t.Context())
 	var users sync.WaitGroup
 	var uses, refused atomic.Int64

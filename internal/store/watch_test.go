@@ -15,9 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,6 +27,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/line"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
@@ -64,14 +63,7 @@ type watched struct {
 // watch runs the watches over a configuration until the test ends.
 func watch(t *testing.T, config *rest.Config) *watched {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		t.Fatal(err)
-	}
-	admin, err := client.New(testenv.Config(t), client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
+	admin := objects.Client(t)
 	w := &watched{T: t, admin: admin, namespace: testenv.Namespace(t), freshness: &store.Freshness{}, ring: keys.NewRing()}
 	clusterID, err := cluster.ID(t.Context(), admin)
 	if err != nil {

@@ -21,10 +21,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,6 +29,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/revocation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
@@ -98,7 +96,7 @@ func (w *world) expectReasons(want ...verify.Reason) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, admin: newClient(t, testenv.Config(t)), namespace: testenv.Namespace(t), reasons: make(chan verify.Reason, 100)}
+	w := &world{T: t, admin: objects.ClientFor(t, testenv.Config(t)), namespace: testenv.Namespace(t), reasons: make(chan verify.Reason, 100)}
 	at := &corev1.Namespace{}
 	w.must(w.admin.Get(t.Context(), client.ObjectKey{Name: w.namespace}, at))
 	w.clock = clocktesting.NewFakePassiveClock(at.CreationTimestamp.Time)
@@ -110,19 +108,6 @@ func newWorld(t *testing.T) *world {
 		Log:   funcr.New(func(_, line string) { w.log.WriteString(line + "\n") }, funcr.Options{}),
 	}
 	return w
-}
-
-func newClient(t *testing.T, config *rest.Config) client.Client {
-	t.Helper()
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		t.Fatal(err)
-	}
-	c, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 func (w *world) must(err error) {
@@ -162,7 +147,7 @@ func (w *world) client() client.Client {
 			return next.RoundTrip(r)
 		})
 	})
-	ours := newClient(w.T, config)
+	ours := objects.ClientFor(w.T, config)
 	w.must(wait.PollUntilContextTimeout(w.Context(), often, patience, true, func(ctx context.Context) (bool, error) {
 		err := ours.Get(ctx, client.ObjectKey{Namespace: w.namespace, Name: token.DeclaredID("none", 1)}, &v1alpha1.TokenRecord{})
 		return client.IgnoreNotFound(err) == nil, nil // RBAC takes a moment

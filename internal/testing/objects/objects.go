@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
@@ -49,20 +50,30 @@ func Client(t testenv.T) client.WithWatch {
 	if theAdmin != nil {
 		return theAdmin
 	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		t.Fatalf("%v", err)
-	}
-	admin, err := client.NewWithWatch(testenv.Config(t), client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatalf("%v", err)
-	}
+	admin := ClientFor(t, testenv.Config(t))
 	// Discovery shows a new kind a moment after it is served.
 	gomega.NewWithT(t).Eventually(func() error {
 		return admin.List(t.Context(), &v1alpha1.AccessTokenList{}, client.Limit(1))
 	}).WithTimeout(soon).WithPolling(often).Should(gomega.Succeed())
 	theAdmin = admin
 	return admin
+}
+
+// ClientFor has the rights of a configuration, no cache and no limit on how often
+// it asks.
+func ClientFor(t testenv.T, config *rest.Config) client.WithWatch {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatalf("%v", err)
+	}
+	config = rest.CopyConfig(config)
+	config.QPS = -1
+	made, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return made
 }
 
 // Declare creates an AccessToken.
