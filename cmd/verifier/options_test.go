@@ -98,18 +98,10 @@ func TestEachMistakeIsNamed(t *testing.T) {
 		"too little staleness":     {[]string{"--max-staleness=1m59s"}, "--max-staleness: 1m59s is less than 2m0s"},
 		"no writes":                {[]string{"--use-writes-per-second=0"}, "--use-writes-per-second: 0 is not more than 0"},
 		"less than no writes":      {[]string{"--use-writes-per-second=-1"}, "--use-writes-per-second: -1 is not more than 0"},
-		"no namespace":             {[]string{"--namespace="}, "--namespace: it is empty"},
-		"a kubeconfig that isn't":  {[]string{"--kubeconfig=/does/not/exist"}, "--kubeconfig: stat /does/not/exist"},
 		"no number":                {[]string{"--use-writes-per-second=many"}, "use-writes-per-second"},
-		"a level that isn't":       {[]string{"--log-level=trace"}, `invalid value "trace" for flag --log-level: it is no level: use DEBUG, INFO, WARN or ERROR`},
 		"an address that isn't":    {[]string{"--bind-address=foo"}, `--bind-address: "foo" is no address to listen at: write HOST:PORT`},
 		"a webhook's that isn't":   {[]string{"--webhook-bind-address=127.0.0.1"}, `--webhook-bind-address: "127.0.0.1" is no address`},
 		"Envoy's that isn't":       {[]string{"--ext-authz-bind-address=:99999"}, `--ext-authz-bind-address: ":99999" is no address`},
-		"that of metrics isn't":    {[]string{"--metrics-bind-address=:http"}, `--metrics-bind-address: ":http" is no address`},
-		"that of probes isn't":     {[]string{"--health-probe-bind-address=8081"}, `--health-probe-bind-address: "8081" is no address`},
-		"that of profiles isn't":   {[]string{"--pprof-bind-address=x"}, `--pprof-bind-address: "x" is no address`},
-		"an unknown flag":          {[]string{"--no-such-flag"}, "not defined: --no-such-flag"},
-		"something that is none":   {[]string{"surplus"}, `"surplus"`},
 		"no configuration there":   {[]string{"--config=/does/not/exist"}, "--config: read configuration: open /does/not/exist"},
 		"an empty configuration":   {[]string{"--config=" + file(t, "")}, "it is empty: begin with apiVersion: " + config.APIVersion},
 		"a field that isn't":       {[]string{"--config=" + file(t, "apiVersion: "+config.APIVersion+"\nkind: "+config.Kind+"\naudit: {pathe: x}\n")}, `unknown field "audit.pathe"`},
@@ -129,8 +121,8 @@ func TestAnAuthorityThatNobodyAsksForMayBeMissing(t *testing.T) {
 
 func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 	g := gomega.NewWithT(t)
-	_, err := parse(t, "--max-staleness=1s", "--use-writes-per-second=0", "--config="+file(t, "kind: Other"))
-	for _, problem := range []string{"--max-staleness: 1s", "--use-writes-per-second: 0", "apiVersion, kind: "} {
+	_, err := parse(t, "--max-staleness=1s", "--use-writes-per-second=0", "--config="+file(t, "kind: Other"), "--namespace=")
+	for _, problem := range []string{"--max-staleness: 1s", "--use-writes-per-second: 0", "apiVersion, kind: ", "--namespace: it is empty"} {
 		g.Expect(err).To(gomega.MatchError(gomega.ContainSubstring(problem)))
 	}
 }
@@ -146,6 +138,5 @@ func TestHelpListsTheFlags(t *testing.T) {
 	for _, required := range []string{"tls-cert-file", "tls-private-key-file", "client-ca-file"} {
 		g.Expect(output.String()).To(gomega.MatchRegexp(`(?m)^  --` + required + ` string\n.*; required`))
 	}
-	g.Expect(output.String()).To(gomega.MatchRegexp(`(?m)^  --log-level value\n.*\(default INFO\)$`))
 	g.Expect(output.String()).To(gomega.MatchRegexp(`(?m)^  --max-staleness duration\n.*\(default 5m0s\)$`))
 }
