@@ -45,6 +45,10 @@ const (
 	// policy guards it as it guards copies.
 	AnnotationServiceAccount = Group + "/service-account"
 
+	// AnnotationSecurityEvent on a ClusterTokenRevocation is the jti of the security
+	// event token that it was made from.
+	AnnotationSecurityEvent = Group + "/security-event"
+
 	// AnnotationCanary on a TokenRecord, or on an AccessToken with a subject, makes
 	// admission policy refuse it, which proves that the policy is in force.
 	AnnotationCanary = Group + "/canary"

@@ -61,6 +61,9 @@ func parseOptions(arguments []string, environment func(string) string, output io
 		if o.configuration, configErr = config.Load(o.configFile); configErr != nil {
 			err = errors.Join(err, fmt.Errorf("--config: %w", configErr))
 		}
+		if len(o.configuration.SecurityEvents.Issuers) > 0 && o.address == program.None {
+			err = errors.Join(err, errors.New("--bind-address: it is 0, so nobody could send security events: give an address, or remove securityEvents from the configuration"))
+		}
 	}
 	return o, err
 }

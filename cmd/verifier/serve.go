@@ -8,10 +8,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/caller"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/gateway"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/program"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/accessreview"
@@ -19,6 +21,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/forwardauth"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/introspection"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/revocation"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/server/securityevents"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/server/tokenreview"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
@@ -83,6 +86,9 @@ func (v *verifier) serveHTTPS(ctx context.Context) error {
 	if err := v.handleOAuth(mux); err != nil {
 		return err
 	}
+	if err := v.handleSecurityEvents(mux); err != nil {
+		return err
+	}
 	listener, err := server.ListenHTTPS(ctx, "https", v.address, server.ServingTLS(v.served), mux, v.log)
 	if err != nil {
 		return fmt.Errorf("--bind-address: %w", err)
@@ -128,6 +134,27 @@ func (v *verifier) tried(request verify.Request, verdict verify.Verdict, err err
 	case verdict.Token == nil:
 		v.audit.Refused(&request, verdict)
 	}
+}
+
+// handleSecurityEvents adds the receiver of security events, where any issuer is
+// believed.
+func (v *verifier) handleSecurityEvents(mux *http.ServeMux) error {
+	issuers := v.configuration.SecurityEvents.Issuers
+	if len(issuers) == 0 {
+		return nil
+	}
+	count, err := metrics.NewSecurityEvents(ctrlmetrics.Registry, securityevents.Results())
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	events, err := securityevents.New(securityevents.Options{
+		Issuers: issuers, Client: v.live, Received: count, Log: v.log.WithName("security-events"),
+	})
+	if err != nil {
+		return fmt.Errorf("set up security events: %w", err)
+	}
+	mux.Handle(securityevents.Path, events)
+	return nil
 }
 
 // serveExtAuthz serves Envoy.

@@ -56,6 +56,7 @@ func (v *Verifier) validate() error {
 			p.add(fmt.Sprintf("trustedProxies[%d]", i), "%v", err)
 		}
 	}
+	v.SecurityEvents.validate(&p)
 	if !slices.Contains([]Accepted{"", AcceptedSampled, AcceptedAll, AcceptedNone}, v.Audit.Accepted) {
 		p.add("audit.accepted", "%q is not known: use Sampled, All or None", v.Audit.Accepted)
 	}

@@ -37,6 +37,9 @@ type Verifier struct {
 	// auth, so that tokens which are limited to networks are refused there.
 	TrustedProxies []string `json:"trustedProxies,omitempty"`
 
+	// SecurityEvents are what identity providers tell of their users.
+	SecurityEvents SecurityEvents `json:"securityEvents,omitzero"`
+
 	// Audit is what is written of each answer, and where.
 	Audit Audit `json:"audit,omitzero"`
 }
@@ -235,6 +238,7 @@ func (v *Verifier) applyDefaults() {
 			policy.Schemes = []Scheme{SchemeBearer}
 		}
 	}
+	v.SecurityEvents.applyDefaults()
 	if v.Audit.Path == "" {
 		v.Audit.Path = "-"
 	}

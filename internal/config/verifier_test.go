@@ -33,6 +33,18 @@ policies:
   schemes: [Basic, Bearer]
 - name: plain
 trustedProxies: [10.0.0.0/8, 192.0.2.1, "2001:db8::/32", "::ffff:198.51.100.7", "::ffff:203.0.113.0/120"]
+securityEvents:
+  issuers:
+  - issuer: https://idp.example.com
+    audience: https://tokens.example.com/events
+    keys: {url: https://idp.example.com/jwks}
+    users: {identifier: Email, prefix: "idp:"}
+    maxAge: 1h
+    reissue: true
+  - issuer: https://other.example.com
+    audience: https://tokens.example.com/events
+    keys: {file: /etc/keys.json}
+    users: {prefix: "other:"}
 audit: {path: /var/log/audit.log, accepted: All}
 `
 
@@ -66,6 +78,16 @@ func TestAFullConfigurationIsReadAsItIsWritten(t *testing.T) {
 		{"proxies", v.Networks(), []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32"),
 			netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("203.0.113.0/24"),
+		}},
+		{"issuers of events", v.SecurityEvents.Issuers, []config.EventIssuer{
+			{
+				Issuer: "https://idp.example.com", Audience: "https://tokens.example.com/events", Keys: config.EventKeys{URL: "https://idp.example.com/jwks"},
+				Users: config.EventUsers{Identifier: config.IdentifierEmail, Prefix: "idp:"}, MaxAge: "1h", Reissue: true,
+			},
+			{
+				Issuer: "https://other.example.com", Audience: "https://tokens.example.com/events", Keys: config.EventKeys{File: "/etc/keys.json"},
+				Users: config.EventUsers{Identifier: config.IdentifierSubject, Prefix: "other:"}, MaxAge: "24h",
+			},
 		}},
 		{"audit", v.Audit, config.Audit{Path: "/var/log/audit.log", Accepted: config.AcceptedAll}},
 	} {

@@ -17,6 +17,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lastused"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/server/securityevents"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
@@ -54,7 +55,8 @@ func registered(t *testing.T) map[string]string {
 	_, verificationErr := metrics.NewVerification(all)
 	_, auditErr := metrics.NewAudit(all)
 	_, unverifiedErr := metrics.NewUnverified(all)
-	for _, err := range []error{lifecycleErr, verificationErr, auditErr, unverifiedErr} {
+	_, eventsErr := metrics.NewSecurityEvents(all, securityevents.Results())
+	for _, err := range []error{lifecycleErr, verificationErr, auditErr, unverifiedErr, eventsErr} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,6 +140,7 @@ func TestTheDocumentListsEveryValueOfALabel(t *testing.T) {
 		"accesstoken_verifications_total reason":   append(append([]string{"active", "inactive", "error"}, texts(verify.Reasons())...), "Other", "NotReady", "Stale", "Failed"),
 		"accesstoken_refused_records reason":       texts(store.Refusals()),
 		"accesstoken_use_writes_total outcome":     texts(lastused.Outcomes()),
+		"accesstoken_security_events_total result": texts(securityevents.Results()),
 	} {
 		got := listed[key]
 		slices.Sort(got)

@@ -61,7 +61,7 @@ var _ = Describe("Roles", func() {
 				Expect(rule.Verbs).NotTo(ContainElement(BeElementOf("bind", "escalate", "impersonate")), o.GetName())
 			}
 		}
-		Expect(seen).To(Equal(10))
+		Expect(seen).To(Equal(11))
 	})
 
 	DescribeTable("give people what they need in their namespace", func(ctx SpecContext, role string, yes, no [][2]string) {
