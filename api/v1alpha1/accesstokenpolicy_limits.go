@@ -108,3 +108,18 @@ type PolicySubjects struct {
 	// +kubebuilder:validation:items:MaxLength=256
 	Users []string `json:"users,omitempty"`
 }
+
+// PolicyRetirement takes back tokens that nobody uses, in two steps: first the token
+// is ended and can be had again on request, then the AccessToken counts as finished.
+type PolicyRetirement struct {
+	// unusedFor is how long nobody has to have used a token before it is taken back,
+	// and again before the AccessToken counts as finished: a duration from 24h to
+	// 87600h. It counts from the last use, or what came later of the creation of the
+	// AccessToken, the last request for a new token, and the first start of a
+	// verifier. A token whose Secret a running Pod uses is never taken back.
+	//
+	// +required
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}h)?([0-9]{1,4}m)?([0-9]{1,4}s)?$') && self != '' && duration(self) >= duration('24h') && duration(self) <= duration('87600h')",message="must be a duration from 24h to 87600h, for example 2160h for 90 days"
+	UnusedFor Duration `json:"unusedFor"`
+}

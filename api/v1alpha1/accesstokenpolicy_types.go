@@ -50,6 +50,12 @@ type AccessTokenPolicySpec struct {
 	// +optional
 	Subjects *PolicySubjects `json:"subjects,omitempty"`
 
+	// retirement takes back tokens that nobody uses. Absent means that this policy
+	// does not.
+	//
+	// +optional
+	Retirement *PolicyRetirement `json:"retirement,omitempty"`
+
 	// onViolation is what becomes of the token of an AccessToken that was declared
 	// before this policy and does not keep it. Keep, the default: it lives on until
 	// its end, and no other follows. End: it is ended.

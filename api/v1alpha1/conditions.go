@@ -96,6 +96,11 @@ const (
 	// ReasonPolicyViolation: an AccessTokenPolicy does not allow what is declared, so
 	// no token is issued.
 	ReasonPolicyViolation = "PolicyViolation"
+	// ReasonUnused: nobody used the token for as long as an AccessTokenPolicy allows,
+	// and it was taken back; a new one comes on request.
+	ReasonUnused = "Unused"
+	// ReasonRetired: nobody asked for a token that was taken back unused.
+	ReasonRetired = "Retired"
 	// ReasonWriteFailed: the API server refused a write; it is tried again.
 	ReasonWriteFailed = "WriteFailed"
 )

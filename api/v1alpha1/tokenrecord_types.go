@@ -305,7 +305,7 @@ type TokenRecordStatus struct {
 
 // EndReason is why a token ended before its age.
 //
-// +kubebuilder:validation:Enum=Superseded;Suspended;Revoked;Unpublished;Shortened;RevokedByHolder;SubjectGone;CutOff;PolicyViolation
+// +kubebuilder:validation:Enum=Superseded;Suspended;Revoked;Unpublished;Shortened;RevokedByHolder;SubjectGone;CutOff;PolicyViolation;Unused
 type EndReason string
 
 const (
@@ -330,6 +330,8 @@ const (
 	// EndReasonPolicyViolation: an AccessTokenPolicy does not allow it, and ends
 	// what it does not allow.
 	EndReasonPolicyViolation EndReason = "PolicyViolation"
+	// EndReasonUnused: nobody used it for as long as an AccessTokenPolicy allows.
+	EndReasonUnused EndReason = "Unused"
 )
 
 // TokenRecord is one issued credential; its name is the token ID. Only the

@@ -215,8 +215,11 @@ func (v *verifier) ready() error {
 	return v.fresh(clock.RealClock{}.Now())
 }
 
-// observe adds metrics and probes.
-func (v *verifier) observe(context.Context) error {
+// observe adds metrics and probes, and begins to note uses.
+func (v *verifier) observe(ctx context.Context) error {
+	if err := lastused.BeginTracking(ctx, v.live, v.Namespace, clock.RealClock{}.Now()); err != nil {
+		v.log.Error(err, "since when uses are noted is not written down, so no policy takes back what nobody uses")
+	}
 	v.uses = lastused.New(lastused.Options{
 		Index: v.store, Writer: lastused.NewWriter(v.live), Clock: clock.RealClock{}, WritesPerSecond: v.writesPerSecond,
 		Observe: v.answers.UseWritten, Log: v.log.WithName("uses"),

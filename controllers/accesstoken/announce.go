@@ -85,7 +85,7 @@ func published(a lifecycle.Issue, object *v1alpha1.TokenRecord, secret, replaced
 func ended(a lifecycle.EndRecord) happening {
 	h := happening{count: func(r *Reconciler) { r.Metrics.Ended(string(a.Reason)) }}
 	switch a.Reason {
-	case v1alpha1.EndReasonRevoked, v1alpha1.EndReasonSubjectGone, v1alpha1.EndReasonPolicyViolation:
+	case v1alpha1.EndReasonRevoked, v1alpha1.EndReasonSubjectGone, v1alpha1.EndReasonPolicyViolation, v1alpha1.EndReasonUnused:
 		h.audit = func(l *audit.Log) { l.Revoked(audit.OfRecord(a.Record.Object), string(a.Reason)) }
 	case v1alpha1.EndReasonSuspended:
 		h.audit = func(l *audit.Log) { l.Suspended(audit.OfRecord(a.Record.Object), string(a.Reason)) }

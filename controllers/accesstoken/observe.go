@@ -64,6 +64,9 @@ func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, er
 	if err := p.observeSubject(ctx, state); err != nil {
 		return nil, err
 	}
+	if err := p.confirmUnused(ctx, state); err != nil {
+		return nil, err
+	}
 	if !state.Needed() {
 		// What failed is wanted no more, or has arrived although its answer had not.
 		p.Reconciler.failures.forget(p.key())
@@ -79,6 +82,9 @@ func (p *pass) plan(ctx context.Context, state *lifecycle.State) error {
 		return err
 	}
 	state.Violation = checkLimits(selecting, p.token)
+	if err := p.observeRetirement(ctx, state, selecting); err != nil {
+		return err
+	}
 	filled, source := policy.WithDefaults(selecting, p.token)
 	plan, err := schedule.NewPlan(filled)
 	state.Plan = plan

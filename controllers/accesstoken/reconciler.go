@@ -92,6 +92,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
 // +kubebuilder:rbac:groups="",resources=serviceaccounts;namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokenpolicies,verbs=get;list;watch
 // Create on accesstokens is for dry runs that policy has to refuse.
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokens,verbs=create

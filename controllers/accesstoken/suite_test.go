@@ -8,6 +8,7 @@ import (
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -66,6 +67,15 @@ func startReplica(ctx context.Context, manager *rest.Config, scheme *runtime.Sch
 	})
 	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	gomega.Expect(index.Setup(ctx, replica.GetFieldIndexer())).To(gomega.Succeed())
+	// What the controller watches is there from the start, as in a manager.
+	for _, kind := range []string{"Namespace", "ServiceAccount"} {
+		metadata := &metav1.PartialObjectMetadata{}
+		metadata.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind(kind))
+		_, err := replica.GetCache().GetInformer(ctx, metadata)
+		gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	}
+	_, err = replica.GetCache().GetInformer(ctx, &v1alpha1.AccessTokenPolicy{})
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
 	go func() {
 		defer ginkgo.GinkgoRecover()
 		gomega.Expect(replica.Start(ctx)).To(gomega.Succeed())

@@ -93,6 +93,9 @@ func (s State) verdict(status v1alpha1.AccessTokenStatus) verdict {
 	if v, ok := s.subjectVerdict(); ok {
 		return v
 	}
+	if v, ok := s.unusedVerdict(); ok {
+		return v
+	}
 	if secret, ok := s.wantedSecret(); ok && s.Conflict() {
 		return verdict{metav1.ConditionFalse, v1alpha1.ReasonSecretConflict, conflictMessage(secret), true}
 	}

@@ -25,6 +25,8 @@ func NextLook(s State) (at time.Time, ok bool) {
 		consider(s.Repairs.NotBefore, true)
 	}
 	consider(s.Repairs.QuietAt, s.Repairs.Contested)
+	consider(s.retireAt())
+	consider(s.retiredAt())
 	for _, r := range s.Records {
 		if r.ended(s.Now) {
 			continue

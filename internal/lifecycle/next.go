@@ -15,6 +15,7 @@ var (
 		deleteFinished,
 		endGone,         // a service account's token ends with it
 		endOutlawed,     // and so does what a policy ends
+		retire,          // what nobody uses is not rotated any more
 		capAge,          // before anything is issued: a shorter age binds at once
 		shorten,         // and so does a shorter lifetime
 		issue,           // the new token is good before the old one is touched
@@ -24,6 +25,7 @@ var (
 		withdrawExpired, // a Secret holds no token that no longer verifies
 		withdrawGone,
 		withdrawOutlawed,
+		withdrawUnused,
 		withdrawCutOff,
 		withdrawRenamed,
 	}
@@ -112,6 +114,9 @@ func (s State) needed() (Cause, time.Time, bool) {
 		return s.afterCutOff(current)
 	case !found, current.Void != nil:
 		return CauseRecordLost, s.Now, true
+	case current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonUnused:
+		due, cause, ok := s.Plan.OnRequest().Rotation(current.IssuedAt, string(s.Token.UID))
+		return Cause(cause), due, ok
 	case current.revoked() && (current.Object.Status.Reason == v1alpha1.EndReasonSuspended || current.Object.Status.Reason == v1alpha1.EndReasonRevoked):
 		return CauseReactivated, s.Now, true
 	case current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonPolicyViolation:
@@ -431,7 +436,7 @@ func (s State) deletionDue() (time.Time, bool) {
 	if reason, back := s.takenBack(); back && reason != v1alpha1.EndReasonRevoked {
 		return time.Time{}, false
 	} else if !back {
-		if _, finished := s.finishedByAge(); !finished {
+		if _, finished := s.finishedByAge(); !finished && !s.retired() {
 			return time.Time{}, false
 		}
 		if _, _, replaced := Due(s); replaced {

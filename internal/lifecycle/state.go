@@ -62,6 +62,10 @@ type State struct {
 	// them.
 	Violation *Violation
 
+	// Retirement is what policies ask for of tokens that nobody uses; nil where none
+	// asks.
+	Retirement *Retirement
+
 	// Failure is that of the last issue, if it failed since the spec was last
 	// changed and a token is still needed.
 	Failure Failure

@@ -94,7 +94,7 @@ func (s State) endedAt() v1alpha1.Timestamp {
 	if end, finished := s.finishedByAge(); finished {
 		return v1alpha1.NewTimestamp(end)
 	}
-	if found && current.revoked() && (s.unsubjected() || s.outlawed()) || s.cutOff() {
+	if found && current.revoked() && (s.unsubjected() || s.outlawed() || s.retired()) || s.cutOff() {
 		return current.Object.Status.RevokedAt
 	}
 	if found && current.verifies(s.Now) {

@@ -37,6 +37,18 @@ func WithDefaults(selecting []*v1alpha1.AccessTokenPolicy, token *v1alpha1.Acces
 	return filled, source
 }
 
+// UnusedFor is after how long without a use a token is taken back, by the policies
+// that select its namespace; ok is false where none does.
+func UnusedFor(selecting []*v1alpha1.AccessTokenPolicy) (unused time.Duration, ok bool) {
+	var least shortest
+	for _, p := range selecting {
+		if p.Spec.Retirement != nil {
+			least.consider(p.Spec.Retirement.UnusedFor)
+		}
+	}
+	return least.least, least.set
+}
+
 // limitLifetime names the lifetime that follows from the age, where it would be
 // longer than allowed.
 func limitLifetime(token *v1alpha1.AccessToken, most time.Duration) *v1alpha1.AccessToken {

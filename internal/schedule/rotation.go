@@ -54,6 +54,10 @@ func (p Plan) Rotation(issuedAt time.Time, uid string) (due time.Time, cause Cau
 	return due, cause, ok
 }
 
+// RequestedAt is the instant that the last request for a new token names; the zero
+// time for none.
+func (p Plan) RequestedAt() time.Time { return p.requestedAt }
+
 // OnRequest is the plan without interval and schedule: what is left of a
 // rotation is a request.
 func (p Plan) OnRequest() Plan {

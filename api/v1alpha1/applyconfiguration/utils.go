@@ -52,6 +52,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.PolicyMaxAgeApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PolicyQuota"):
 		return &apiv1alpha1.PolicyQuotaApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PolicyRetirement"):
+		return &apiv1alpha1.PolicyRetirementApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PolicyRotation"):
 		return &apiv1alpha1.PolicyRotationApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PolicyScopes"):

@@ -77,6 +77,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: requireDescription
       type:
         scalar: boolean
+    - name: retirement
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyRetirement
     - name: rotation
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyRotation
@@ -402,6 +405,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: tokensPerSubject
       type:
         scalar: numeric
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyRetirement
+  map:
+    fields:
+    - name: unusedFor
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Duration
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PolicyRotation
   map:
     fields:

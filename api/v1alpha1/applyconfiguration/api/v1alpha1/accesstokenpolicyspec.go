@@ -34,6 +34,9 @@ type AccessTokenPolicySpecApplyConfiguration struct {
 	// subjects limits who tokens may act as. Absent means that this policy does
 	// not; tokens for users then take another policy that names them.
 	Subjects *PolicySubjectsApplyConfiguration `json:"subjects,omitempty"`
+	// retirement takes back tokens that nobody uses. Absent means that this policy
+	// does not.
+	Retirement *PolicyRetirementApplyConfiguration `json:"retirement,omitempty"`
 	// onViolation is what becomes of the token of an AccessToken that was declared
 	// before this policy and does not keep it. Keep, the default: it lives on until
 	// its end, and no other follows. End: it is ended.
@@ -102,6 +105,14 @@ func (b *AccessTokenPolicySpecApplyConfiguration) WithAudiences(value *PolicyAud
 // If called multiple times, the Subjects field is set to the value of the last call.
 func (b *AccessTokenPolicySpecApplyConfiguration) WithSubjects(value *PolicySubjectsApplyConfiguration) *AccessTokenPolicySpecApplyConfiguration {
 	b.Subjects = value
+	return b
+}
+
+// WithRetirement sets the Retirement field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Retirement field is set to the value of the last call.
+func (b *AccessTokenPolicySpecApplyConfiguration) WithRetirement(value *PolicyRetirementApplyConfiguration) *AccessTokenPolicySpecApplyConfiguration {
+	b.Retirement = value
 	return b
 }
 
