@@ -344,6 +344,7 @@ const (
 // +kubebuilder:resource:path=tokenrecords,singular=tokenrecord,shortName=atr,scope=Namespaced
 // +kubebuilder:selectablefield:JSONPath=`.spec.origin`
 // +kubebuilder:selectablefield:JSONPath=`.spec.accessTokenUID`
+// +kubebuilder:selectablefield:JSONPath=`.spec.subject.name`
 // +kubebuilder:printcolumn:name="ACCESSTOKEN",type=string,JSONPath=`.spec.accessTokenName`
 // +kubebuilder:printcolumn:name="REVISION",type=integer,JSONPath=`.spec.revision`
 // +kubebuilder:printcolumn:name="ISSUED",type=string,JSONPath=`.spec.issuedAt`

@@ -11,6 +11,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
 )
 
@@ -22,7 +23,11 @@ const writers = 16
 // and counts.
 func (r *Reconciler) cutOff(ctx context.Context, o *order, now time.Time) (tally, error) {
 	list := &v1alpha1.TokenRecordList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(o.revocation.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+	options := []client.ListOption{client.InNamespace(o.revocation.Namespace), client.UnsafeDisableDeepCopy}
+	if o.revocation.User != "" {
+		options = append(options, client.MatchingFields{index.RecordSubject: o.revocation.User})
+	}
+	if err := r.Client.List(ctx, list, options...); err != nil {
 		return tally{}, fmt.Errorf("list records: %w", err)
 	}
 	var matching []*v1alpha1.TokenRecord // of the cache, not to be changed

@@ -19,6 +19,10 @@ const (
 	// API server knows it as a field selector too.
 	RecordAccessTokenUID = "spec.accessTokenUID"
 
+	// RecordSubject finds the records of tokens that act as one user, by its name. The
+	// API server knows it as a field selector too.
+	RecordSubject = "spec.subject.name"
+
 	// TokenServiceAccount finds the AccessTokens that act as one service account of
 	// their namespace, by its name.
 	TokenServiceAccount = "spec.subject.name"
@@ -32,6 +36,9 @@ const (
 func Setup(ctx context.Context, indexer client.FieldIndexer) error {
 	if err := indexer.IndexField(ctx, &v1alpha1.TokenRecord{}, RecordAccessTokenUID, recordAccessTokenUID); err != nil {
 		return fmt.Errorf("index records by AccessToken: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.TokenRecord{}, RecordSubject, recordSubject); err != nil {
+		return fmt.Errorf("index records by subject: %w", err)
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.AccessToken{}, TokenServiceAccount, tokenServiceAccount); err != nil {
 		return fmt.Errorf("index AccessTokens by service account: %w", err)
@@ -50,6 +57,14 @@ func recordAccessTokenUID(object client.Object) []string {
 		return nil
 	}
 	return []string{record.Spec.AccessTokenUID}
+}
+
+func recordSubject(object client.Object) []string {
+	record, ok := object.(*v1alpha1.TokenRecord)
+	if !ok || record.Spec.Subject.Name == "" {
+		return nil
+	}
+	return []string{record.Spec.Subject.Name}
 }
 
 func tokenServiceAccount(object client.Object) []string {

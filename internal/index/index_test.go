@@ -28,6 +28,21 @@ func TestRecordAccessTokenUID(t *testing.T) {
 	}
 }
 
+func TestRecordSubject(t *testing.T) {
+	for name, test := range map[string]struct {
+		object client.Object
+		want   []string
+	}{
+		"a record":        {&v1alpha1.TokenRecord{Spec: v1alpha1.TokenRecordSpec{Subject: v1alpha1.Subject{Name: "maria"}}}, []string{"maria"}},
+		"one of nobody":   {&v1alpha1.TokenRecord{}, nil},
+		"what is no such": {&v1alpha1.AccessToken{Spec: v1alpha1.AccessTokenSpec{Subject: &v1alpha1.TokenSubject{Name: "maria"}}}, nil},
+	} {
+		if got := recordSubject(test.object); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %q; want %q", name, got, test.want)
+		}
+	}
+}
+
 func TestSecretController(t *testing.T) {
 	ours := v1alpha1.GroupVersion.String()
 	for name, test := range map[string]struct {
