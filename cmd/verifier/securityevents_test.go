@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,11 +16,14 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
 const eventConfiguration = `
@@ -31,6 +35,7 @@ securityEvents:
     audience: https://tokens.example.com
     keys: {file: KEYS}
     users: {prefix: "idp:"}
+    reissue: true
 `
 
 // TestASecurityEventBecomesARevocation pushes one at the listener of a verifier, as
@@ -63,6 +68,10 @@ func TestASecurityEventBecomesARevocation(t *testing.T) {
 	v := startVerifier(t, "events", "--config="+write("config.yaml", configured))
 	without := startVerifier(t, "no-events")
 
+	maria, otto := issueAs(t, "idp:maria", "idp:otto")
+	for _, i := range []issued{maria, otto} {
+		without.awaitUse(t, i.text, http.StatusOK)
+	}
 	text := eventOf(t, signing, map[string]any{
 		"iss": "https://idp.example.com", "aud": "https://tokens.example.com", "jti": t.Name(), "iat": time.Now().Unix(),
 		"sub_id": map[string]any{"format": "iss_sub", "iss": "https://idp.example.com", "sub": "maria"},
@@ -70,10 +79,16 @@ func TestASecurityEventBecomesARevocation(t *testing.T) {
 	})
 	g := gomega.NewWithT(t)
 	g.Expect(without.push(t, text)).To(gomega.Equal(http.StatusNotFound), "where no issuer is configured")
+	g.Expect(without.use(t, maria.text)).To(gomega.Equal(http.StatusOK))
 	g.Eventually(func() int { return v.push(t, text) }). // the authorizer reads bindings from a watch
 								WithTimeout(soon).WithPolling(often).Should(gomega.Equal(http.StatusAccepted))
 	g.Expect(v.push(t, text)).To(gomega.Equal(http.StatusAccepted), "once more")
 	g.Expect(v.push(t, text[:len(text)-8]+"AAAAAAAA")).To(gomega.Equal(http.StatusBadRequest))
+
+	without.awaitUse(t, maria.text, http.StatusUnauthorized)
+	g.Expect(without.use(t, otto.text)).To(gomega.Equal(http.StatusOK))
+	g.Eventually(func() string { return tokenIn(t, maria.key).text }).WithTimeout(soon).WithPolling(often).ShouldNot(gomega.Equal(maria.text))
+	without.awaitUse(t, tokenIn(t, maria.key).text, http.StatusOK)
 
 	list := &v1alpha1.ClusterTokenRevocationList{}
 	g.Expect(adminClient(t).List(t.Context(), list)).To(gomega.Succeed())
@@ -85,13 +100,52 @@ func TestASecurityEventBecomesARevocation(t *testing.T) {
 	}
 	g.Expect(made).To(gomega.HaveLen(1))
 	g.Expect(made[0].Spec.Subject).To(gomega.HaveValue(gomega.Equal(v1alpha1.RevokedSubject{Kind: v1alpha1.RevokedUser, Name: "idp:maria"})))
-	awaitRevoked(t, made[0], &made[0].Status)
+	g.Expect(awaitRevoked(t, made[0], &made[0].Status)).To(gomega.BeEquivalentTo(1))
 	g.Expect(v.metrics(t)).To(gomega.And(
 		gomega.ContainSubstring(`accesstoken_security_events_total{result="Revoked"} 1`),
 		gomega.ContainSubstring(`accesstoken_security_events_total{result="Refused"} 1`),
 	))
 	if log := v.logged(t); strings.Contains(log, text[:40]) || strings.Contains(log, "maria") {
 		t.Error("the log has the event, or whom it is about")
+	}
+}
+
+// issueAs issues tokens that act as two users.
+func issueAs(t *testing.T, first, second string) (issued, issued) {
+	t.Helper()
+	awaitSettled(t)
+	namespace := testenv.Namespace(t)
+	policy := &v1alpha1.AccessTokenPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: namespace},
+		Spec: v1alpha1.AccessTokenPolicySpec{
+			NamespaceSelector: &v1alpha1.NamespaceSelector{MatchLabels: map[string]v1alpha1.LabelValue{corev1.LabelMetadataName: v1alpha1.LabelValue(namespace)}},
+			Subjects:          &v1alpha1.PolicySubjects{Users: []string{first, second}},
+		},
+	}
+	createOnce(t, policy)
+	t.Cleanup(func() {
+		if err := adminClient(t).Delete(context.WithoutCancel(t.Context()), policy); err != nil {
+			t.Error(err)
+		}
+	})
+	as := func(name, user string) issued {
+		return issue(t, namespace, name, v1alpha1.AccessTokenSpec{MaxAge: "24h", Subject: &v1alpha1.TokenSubject{Kind: v1alpha1.SubjectKindUser, Name: user}})
+	}
+	return as("first", first), as("second", second)
+}
+
+// awaitSettled waits until the policies are old enough to have been asked about who
+// creates a token that acts as another.
+func awaitSettled(t *testing.T) {
+	t.Helper()
+	const settle = 10 * time.Second
+	bindings := &admissionv1.ValidatingAdmissionPolicyBindingList{}
+	if err := adminClient(t).List(t.Context(), bindings); err != nil {
+		t.Fatal(err)
+	}
+	for _, binding := range bindings.Items {
+		gomega.NewWithT(t).Eventually(func() time.Duration { return time.Since(binding.CreationTimestamp.Time) }).
+			WithTimeout(soon).WithPolling(often).Should(gomega.BeNumerically(">", settle))
 	}
 }
 
