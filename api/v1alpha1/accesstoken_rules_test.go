@@ -22,6 +22,15 @@ func many(n int, prefix, suffix string) string {
 	return "[" + strings.Join(items, ",") + "]"
 }
 
+// texts writes a YAML map of n keys that all have this text.
+func texts(n int, text string) string {
+	items := make([]string, n)
+	for i := range items {
+		items[i] = "key" + strconv.Itoa(i) + `: "` + text + `"`
+	}
+	return "{" + strings.Join(items, ", ") + "}"
+}
+
 var _ = Describe("AccessToken", func() {
 	DescribeTable("takes a spec", func(ctx SpecContext, spec string) {
 		Expect(admin.Create(ctx, accessToken("x", spec), client.DryRunAll)).To(Succeed())
@@ -63,6 +72,14 @@ var _ = Describe("AccessToken", func() {
 		Entry("delivered for image registries", `{secret: {format: DockerConfigJson, servers: [registry.example.com:5000, localhost]}}`),
 		Entry("delivered for git", `{secret: {format: Netrc, servers: [git.example.com]}}`),
 		Entry("with as many servers as there may be", `{secret: {format: Netrc, servers: `+many(16, "git", ".example.com")+`}}`),
+		Entry("with a key of its own", `{secret: {data: {config.json: '{"token": "{{ .Token }}"}'}}}`),
+		Entry("with a key of its own that is empty", `{secret: {data: {a: ""}}}`),
+		Entry("with a text that looks like another template", `{secret: {data: {a: "{{ range }}{{ .Env.HOME }}$(id)"}}}`),
+		Entry("with a key beside that of a format", `{secret: {format: Netrc, servers: [git.example.com], data: {url: "https://git.example.com"}}}`),
+		Entry("with keys as long as they may be", `{secret: {data: {"`+strings.Repeat("x", 253)+`": a}}}`),
+		Entry("with as many keys as there may be", `{secret: {data: `+texts(32, "a")+`}}`),
+		Entry("with as much text as there may be", `{secret: {data: `+texts(32, strings.Repeat("é", 1024))+`}}`),
+		Entry("with as much text under one key as there may be", `{secret: {data: `+texts(1, strings.Repeat("x", 32768))+`}}`),
 		Entry("that acts as a service account", `{subject: {kind: ServiceAccount, name: deployer.v2}}`),
 		Entry("that acts as a service account which may be made again", `{subject: {kind: ServiceAccount, name: deployer, onRecreate: Reissue}}`),
 		Entry("that acts as a user", `{maxAge: 24h, subject: {kind: User, name: "alice@example.com"}}`),
@@ -188,6 +205,22 @@ var _ = Describe("AccessToken", func() {
 		Entry("with a URL for a server", `{secret: {format: Netrc, servers: ["https://git.example.com"]}}`, "spec.secret.servers[0]", "must be a host name, with a port where one is needed, for example git.example.com"),
 		Entry("with a line break in a server", `{secret: {format: Netrc, servers: ["a\nmachine b"]}}`, "spec.secret.servers[0]", "must be a host name"),
 		Entry("with an empty server", `{secret: {format: Netrc, servers: [""]}}`, "spec.secret.servers[0]", "must be a host name"),
+		Entry("with a key that is none for a Secret", `{secret: {data: {"a/b": x}}}`, "spec.secret.data", "each key must be one for a Secret: up to 253 letters, digits, - _ and ., not . alone and not beginning with .., for example config.json"),
+		Entry("with an empty key", `{secret: {data: {"": x}}}`, "spec.secret.data", "each key must be one for a Secret"),
+		Entry("with the folder itself for a key", `{secret: {data: {".": x}}}`, "spec.secret.data", "each key must be one for a Secret"),
+		Entry("with the folder above for a key", `{secret: {data: {"..": x}}}`, "spec.secret.data", "each key must be one for a Secret"),
+		Entry("with a key that the kubelet needs", `{secret: {data: {"..data": x}}}`, "spec.secret.data", "each key must be one for a Secret"),
+		Entry("with a line break in a key", `{secret: {data: {"a\n": x}}}`, "spec.secret.data", "each key must be one for a Secret"),
+		Entry("with a key that is too long", `{secret: {data: {"`+strings.Repeat("x", 254)+`": a}}}`, "spec.secret.data", "each key must be one for a Secret"),
+		Entry("with the key of its format", `{secret: {data: {token: x}}}`, "spec.secret.data", "token, username, password, .dockerconfigjson, .netrc and kubeconfig are keys of formats: choose another key, or secret.format"),
+		Entry("with the user name of another format", `{secret: {data: {username: x}}}`, "spec.secret.data", "are keys of formats"),
+		Entry("with the password of another format", `{secret: {data: {password: x}}}`, "spec.secret.data", "are keys of formats"),
+		Entry("with the image registries of another format", `{secret: {data: {.dockerconfigjson: x}}}`, "spec.secret.data", "are keys of formats"),
+		Entry("with the file of another format", `{secret: {data: {.netrc: x}}}`, "spec.secret.data", "are keys of formats"),
+		Entry("with the cluster of another format", `{secret: {data: {kubeconfig: x}}}`, "spec.secret.data", "are keys of formats"),
+		Entry("with too many keys", `{secret: {data: `+texts(33, "a")+`}}`, "spec.secret.data", "must have at most 32 items"),
+		Entry("with too much text", `{secret: {data: `+texts(32, strings.Repeat("é", 1025))+`}}`, "spec.secret.data", "must have at most 32768 characters in all texts together"),
+		Entry("with too much text under one key", `{secret: {data: `+texts(1, strings.Repeat("x", 32769))+`}}`, "spec.secret.data.key0", "may not be more than 32768"),
 		Entry("with a server that is too long", `{secret: {format: Netrc, servers: [`+strings.Repeat("x", 261)+`]}}`, "spec.secret.servers[0]", "may not be more than 260"),
 	)
 

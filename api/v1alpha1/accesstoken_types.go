@@ -329,7 +329,28 @@ type SecretTemplate struct {
 	// +kubebuilder:validation:items:MaxLength=260
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$')",message="must be a host name, with a port where one is needed, for example git.example.com"
 	Servers []string `json:"servers,omitempty"`
+
+	// data are further keys of the Secret, each with a text in which
+	// {{ .Token }}, {{ .Name }} and {{ .Namespace }} stand for the token and for the
+	// AccessToken's name and namespace; whatever else is in it stays as it is. At
+	// most 32, with 32768 characters in all. The keys that a format has are its
+	// own. The texts are no place for secrets: whoever may read the AccessToken
+	// reads them. Declaring or changing them takes the RBAC verb create on secrets.
+	// Absent means none. A change brings a new token.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 253 && k.matches('^[A-Za-z0-9_.-]+$') && k != '.' && !k.startsWith('..'))",message="each key must be one for a Secret: up to 253 letters, digits, - _ and ., not . alone and not beginning with .., for example config.json"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k in ['token', 'username', 'password', '.dockerconfigjson', '.netrc', 'kubeconfig'])",message="token, username, password, .dockerconfigjson, .netrc and kubeconfig are keys of formats: choose another key, or secret.format"
+	// +kubebuilder:validation:XValidation:rule="self.map(k, size(self[k])).sum() <= 32768",message="must have at most 32768 characters in all texts together"
+	Data map[string]DataText `json:"data,omitempty"`
 }
+
+// DataText is a text of up to 32768 characters in which {{ .Token }}, {{ .Name }}
+// and {{ .Namespace }} are replaced, written just so.
+//
+// +kubebuilder:validation:MaxLength=32768
+type DataText string
 
 // AccessTokenStatus is what the operator reports of a token. Only the operator
 // writes it.

@@ -101,7 +101,7 @@ func everyFormat(t *testing.T, namespace string) map[v1alpha1.SecretFormat]clien
 	t.Helper()
 	declared := map[v1alpha1.SecretFormat]client.ObjectKey{}
 	for _, format := range []v1alpha1.SecretFormat{v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatBasicAuth, v1alpha1.SecretFormatDockerConfigJSON, v1alpha1.SecretFormatNetrc} {
-		secret := &v1alpha1.SecretTemplate{Format: format}
+		secret := &v1alpha1.SecretTemplate{Format: format, Data: map[string]v1alpha1.DataText{"header": "Authorization: Bearer {{ .Token }}"}}
 		if format == v1alpha1.SecretFormatDockerConfigJSON || format == v1alpha1.SecretFormatNetrc {
 			secret.Servers = []string{"git.example.com", "registry.example.com:5000"}
 		}

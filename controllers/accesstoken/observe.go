@@ -36,17 +36,20 @@ const (
 
 // observe gathers what the decisions of this pass depend on.
 func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, error) {
+	p.template = delivery.Template(p.token)
+	p.templateHash = delivery.TemplateHash(p.template)
 	state := &lifecycle.State{
 		Token:     p.token,
-		Template:  delivery.Template(p.token),
+		Template:  p.template,
 		Repairs:   p.Reconciler.repairs.observe(p.key(), now),
 		Failure:   p.Reconciler.failures.observe(p.key(), p.token.Generation),
 		Now:       now,
 		StartedAt: p.startedAt(),
 		Waits:     p.Waits,
 		Published: map[string]bool{},
+
+		TemplateHash: p.templateHash,
 	}
-	state.TemplateHash = delivery.TemplateHash(state.Template)
 	if err := p.plan(ctx, state); err != nil {
 		return nil, err
 	}
@@ -222,7 +225,7 @@ func (p *pass) describeSecret(metadata *metav1.PartialObjectMetadata) lifecycle.
 		secret.TokenID = id
 	}
 	secret.Intact = secret.TokenID != "" &&
-		delivery.OwnsData(metadata.ManagedFields, FieldManager, delivery.Keys(secret.Format)) &&
+		delivery.OwnsData(metadata.ManagedFields, FieldManager, p.keysOf(secret)) &&
 		delivery.OwnsAnnotations(metadata.ManagedFields, FieldManager, contentAnnotations)
 	if secret.Holder == lifecycle.HolderForeign && secret.Intact {
 		secret.Holder = lifecycle.HolderReleased
@@ -231,6 +234,18 @@ func (p *pass) describeSecret(metadata *metav1.PartialObjectMetadata) lifecycle.
 		secret.Owner = owner.Kind + " " + owner.Name
 	}
 	return secret
+}
+
+// keysOf are the keys that were written into a Secret, as far as is known: those
+// of its data only where it was rendered from what is declared now. Where it was
+// not, it is rendered anew in any case.
+func (p *pass) keysOf(secret lifecycle.Secret) []string {
+	if secret.TemplateHash == p.templateHash {
+		tpl := p.template
+		tpl.Format = secret.Format
+		return delivery.AllKeys(tpl)
+	}
+	return delivery.Keys(secret.Format)
 }
 
 var (

@@ -31,6 +31,8 @@ var (
 type pass struct {
 	*Reconciler
 	token        *v1alpha1.AccessToken
+	template     v1alpha1.SecretTemplate // of the Secret, with its defaults filled in
+	templateHash string
 	effectiveAge *v1alpha1.EffectiveMaxAge
 	happenings   []happening
 	recheck      time.Time

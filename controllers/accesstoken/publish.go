@@ -297,7 +297,9 @@ func (p *pass) offer(ctx context.Context, state *lifecycle.State, observed *life
 	}
 	content := secretContent{
 		template: state.Template, templateHash: state.TemplateHash, revision: object.Spec.Revision,
-		tokenID: object.Name, data: delivery.Data(state.Template, object.Name, plaintext.Reveal()),
+		tokenID: object.Name, data: delivery.Data(state.Template, delivery.Token{
+			ID: object.Name, Plaintext: plaintext.Reveal(), Name: p.token.Name, Namespace: p.token.Namespace,
+		}),
 	}
 	written, err := p.applySecret(ctx, content, must)
 	return written, redact(err, plaintext.Reveal(), content.data)

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -47,22 +49,56 @@ func Keys(format v1alpha1.SecretFormat) []string {
 	return nil
 }
 
+// AllKeys returns the keys of a Secret of this template: those of its format, and
+// those of its data. There are none for a format that is unknown.
+func AllKeys(tpl v1alpha1.SecretTemplate) []string {
+	keys := Keys(tpl.Format)
+	if keys == nil {
+		return nil
+	}
+	return slices.AppendSeq(keys, maps.Keys(tpl.Data))
+}
+
+// Token is what is delivered: its ID, which is the user name where there is one,
+// its plaintext, and the name and namespace of its AccessToken.
+type Token struct {
+	ID        string
+	Plaintext string
+	Name      string
+	Namespace string
+}
+
 // Data returns what a Secret of this template holds for a token: the same bytes
-// for the same arguments. The user name, where there is one, is the token ID.
+// for the same arguments. The keys of the format come before those of its data.
 // It is nil for a format that is unknown.
-func Data(tpl v1alpha1.SecretTemplate, tokenID, plaintext string) map[string][]byte {
+func Data(tpl v1alpha1.SecretTemplate, token Token) map[string][]byte {
+	formatted := formatData(tpl, token)
+	if formatted == nil || len(tpl.Data) == 0 {
+		return formatted
+	}
+	data := make(map[string][]byte, len(formatted)+len(tpl.Data))
+	placeholders := strings.NewReplacer(
+		"{{ .Token }}", token.Plaintext, "{{ .Name }}", token.Name, "{{ .Namespace }}", token.Namespace)
+	for key, text := range tpl.Data {
+		data[key] = []byte(placeholders.Replace(string(text)))
+	}
+	maps.Copy(data, formatted)
+	return data
+}
+
+func formatData(tpl v1alpha1.SecretTemplate, token Token) map[string][]byte {
 	switch tpl.Format {
 	case v1alpha1.SecretFormatOpaque, "":
-		return map[string][]byte{KeyToken: []byte(plaintext)}
+		return map[string][]byte{KeyToken: []byte(token.Plaintext)}
 	case v1alpha1.SecretFormatBasicAuth:
 		return map[string][]byte{
-			corev1.BasicAuthUsernameKey: []byte(tokenID),
-			corev1.BasicAuthPasswordKey: []byte(plaintext),
+			corev1.BasicAuthUsernameKey: []byte(token.ID),
+			corev1.BasicAuthPasswordKey: []byte(token.Plaintext),
 		}
 	case v1alpha1.SecretFormatDockerConfigJSON:
-		return map[string][]byte{corev1.DockerConfigJsonKey: dockerConfig(tpl.Servers, tokenID, plaintext)}
+		return map[string][]byte{corev1.DockerConfigJsonKey: dockerConfig(tpl.Servers, token.ID, token.Plaintext)}
 	case v1alpha1.SecretFormatNetrc:
-		return map[string][]byte{KeyNetrc: netrc(tpl.Servers, tokenID, plaintext)}
+		return map[string][]byte{KeyNetrc: netrc(tpl.Servers, token.ID, token.Plaintext)}
 	}
 	return nil
 }

@@ -22,10 +22,15 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/delivery"
 )
 
+// mostText is the bound of the schema for all texts together, in characters.
+const mostText = 32768
+
 const (
 	tokenID   = "abcdefghijklmnop"
 	plaintext = "kat_abcdefghijklmnop_0000000000000000000000000000000000000000000000000"
 )
+
+var delivered = delivery.Token{ID: tokenID, Plaintext: plaintext, Name: "deploy", Namespace: "ci"}
 
 var formats = []v1alpha1.SecretFormat{
 	v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatBasicAuth,
@@ -67,7 +72,7 @@ func TestContentOfEachFormat(t *testing.T) {
 			if got := delivery.SecretType(c.format); got != c.typ {
 				t.Errorf("type is %s, want %s", got, c.typ)
 			}
-			data := delivery.Data(v1alpha1.SecretTemplate{Format: c.format, Servers: servers}, tokenID, plaintext)
+			data := delivery.Data(v1alpha1.SecretTemplate{Format: c.format, Servers: servers}, delivered)
 			if diff := cmp.Diff(c.want, texts(data)); diff != "" {
 				t.Errorf("data (-want +got):\n%s", diff)
 			}
@@ -107,7 +112,7 @@ func texts(data map[string][]byte) map[string]string {
 
 func TestKeysAreThoseOfTheData(t *testing.T) {
 	for _, format := range append(formats, "", "Kubeconfig") {
-		data := delivery.Data(v1alpha1.SecretTemplate{Format: format, Servers: []string{"git.example.com"}}, tokenID, plaintext)
+		data := delivery.Data(v1alpha1.SecretTemplate{Format: format, Servers: []string{"git.example.com"}}, delivered)
 		keys := slices.Sorted(maps.Keys(data))
 		if diff := cmp.Diff(keys, slices.Sorted(slices.Values(delivery.Keys(format)))); diff != "" {
 			t.Errorf("keys of %q (-data +keys):\n%s", format, diff)
@@ -120,11 +125,86 @@ func TestKeysAreThoseOfTheData(t *testing.T) {
 	}
 }
 
+func TestTextsOfDataAreRendered(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"a text without a placeholder stays", "https://git.example.com", "https://git.example.com"},
+		{"an empty text stays", "", ""},
+		{"each placeholder is replaced, wherever it is", "{{ .Namespace }}/{{ .Name }}: {{ .Token }}{{ .Token }}", "ci/deploy: " + plaintext + plaintext},
+		{"other white space is no placeholder", "{{.Token}} {{ .Token}} {{  .Token }} {{\t.Token }}", "{{.Token}} {{ .Token}} {{  .Token }} {{\t.Token }}"},
+		{"other names are no placeholders", "{{ .token }} {{ .Secret }} {{ .Token.ID }} {{ Token }}", "{{ .token }} {{ .Secret }} {{ .Token.ID }} {{ Token }}"},
+		{"what a template engine would run stays", "{{ range $i := .Token }}{{ end }} ${HOME} $(id) `id` %s", "{{ range $i := .Token }}{{ end }} ${HOME} $(id) `id` %s"},
+		{"half a placeholder stays", "{{ .Token } }} {{ .Tok", "{{ .Token } }} {{ .Tok"},
+		{"braces around a placeholder stay", "{{{ .Token }}}", "{" + plaintext + "}"},
+		{"what replacing makes is not replaced again", "{{ .{{ .Name }} }}", "{{ .deploy }}"},
+		{"bytes that are no text stay", "\x00\xff{{ .Name }}", "\x00\xffdeploy"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			template := v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataText{"text": v1alpha1.DataText(c.text)}}
+			want := map[string]string{"token": plaintext, "text": c.want}
+			if diff := cmp.Diff(want, texts(delivery.Data(template, delivered))); diff != "" {
+				t.Errorf("data (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAPlaceholderInANameIsNotReplaced(t *testing.T) {
+	hostile := delivery.Token{ID: tokenID, Plaintext: plaintext, Name: "{{ .Token }}", Namespace: "{{ .Name }}"}
+	template := v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataText{"text": "{{ .Name }}{{ .Namespace }}"}}
+	if got := string(delivery.Data(template, hostile)["text"]); got != "{{ .Token }}{{ .Name }}" {
+		t.Errorf("the text is %q", got)
+	}
+}
+
+func TestKeysOfAFormatAreItsOwn(t *testing.T) {
+	for _, format := range formats {
+		template := v1alpha1.SecretTemplate{Format: format, Servers: []string{"git.example.com"}}
+		want := texts(delivery.Data(template, delivered))
+		template.Data = map[string]v1alpha1.DataText{"other": "text"}
+		for _, key := range delivery.Keys(format) {
+			template.Data[key] = "theirs"
+		}
+		want["other"] = "text"
+		if diff := cmp.Diff(want, texts(delivery.Data(template, delivered))); diff != "" {
+			t.Errorf("data of %s (-want +got):\n%s", format, diff)
+		}
+	}
+}
+
+func TestAllKeysAreThoseOfTheFormatAndTheData(t *testing.T) {
+	extra := map[string]v1alpha1.DataText{"url": "", "config.json": ""}
+	for format, want := range map[v1alpha1.SecretFormat][]string{
+		v1alpha1.SecretFormatBasicAuth: {"config.json", "password", "url", "username"},
+		"":                             {"config.json", "token", "url"},
+		"Envelope":                     nil,
+	} {
+		if diff := cmp.Diff(want, slices.Sorted(slices.Values(delivery.AllKeys(v1alpha1.SecretTemplate{Format: format, Data: extra})))); diff != "" {
+			t.Errorf("keys of %q (-want +got):\n%s", format, diff)
+		}
+	}
+	if got := delivery.Data(v1alpha1.SecretTemplate{Format: "Envelope", Data: extra}, delivered); got != nil {
+		t.Errorf("a format that is unknown has %q", got)
+	}
+}
+
+// TestNoTextGrowsPastASecret renders as much text as there may be, all of it the
+// placeholder that grows most.
+func TestNoTextGrowsPastASecret(t *testing.T) {
+	longest := delivery.Token{Plaintext: plaintext, Name: strings.Repeat("n", 63), Namespace: strings.Repeat("n", 63)}
+	for _, placeholder := range []string{"{{ .Token }}", "{{ .Name }}", "{{ .Namespace }}", "\U0010ffff"} {
+		text := strings.Repeat(placeholder, mostText/len([]rune(placeholder)))
+		data := delivery.Data(v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataText{"text": v1alpha1.DataText(text)}}, longest)
+		if size := len(data["text"]); size > corev1.MaxSecretSize/2 {
+			t.Errorf("%s makes %d bytes, and a Secret takes %d", placeholder, size, corev1.MaxSecretSize)
+		}
+	}
+}
+
 // TestDockerConfigReadsAsKubernetesReadsIt decodes an entry as the kubelet and
 // docker do, both of which go by auth where it is there.
 func TestDockerConfigReadsAsKubernetesReadsIt(t *testing.T) {
 	template := v1alpha1.SecretTemplate{Format: v1alpha1.SecretFormatDockerConfigJSON, Servers: []string{"registry.example.com:5000"}}
-	data := delivery.Data(template, tokenID, plaintext)[corev1.DockerConfigJsonKey]
+	data := delivery.Data(template, delivered)[corev1.DockerConfigJsonKey]
 	var config struct {
 		Auths map[string]struct{ Username, Password, Email, Auth string }
 	}
@@ -159,7 +239,7 @@ func TestGitSignsInWithTheNetrc(t *testing.T) {
 	host := strings.TrimPrefix(server.URL, "http://")
 	template := v1alpha1.SecretTemplate{Format: v1alpha1.SecretFormatNetrc, Servers: []string{"a.example.com", host, "z.example.com:8443"}}
 	home := t.TempDir()
-	if err := os.WriteFile(filepath.Join(home, ".netrc"), delivery.Data(template, tokenID, plaintext)[delivery.KeyNetrc], 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(home, ".netrc"), delivery.Data(template, delivered)[delivery.KeyNetrc], 0o600); err != nil {
 		t.Fatal(err)
 	}
 

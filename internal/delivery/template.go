@@ -3,7 +3,9 @@ package delivery
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
@@ -26,8 +28,8 @@ func Template(at *v1alpha1.AccessToken) v1alpha1.SecretTemplate {
 }
 
 // TemplateHash returns ten hexadecimal digits that depend on what the content
-// of the Secret is rendered from: the format (an absent one is Opaque) and the
-// set of servers, in whatever order. The Secret's name is no part of it. The
+// of the Secret is rendered from: the format (an absent one is Opaque), the set of
+// servers, in whatever order, and the data. The Secret's name is no part of it. The
 // result for a template never changes from release to release, else every
 // token would be issued anew.
 func TemplateHash(tpl v1alpha1.SecretTemplate) string {
@@ -36,6 +38,14 @@ func TemplateHash(tpl v1alpha1.SecretTemplate) string {
 		format = v1alpha1.SecretFormatOpaque
 	}
 	parts := append([]string{"accesstoken.dev/template/v1", string(format)}, set(tpl.Servers)...)
+	if len(tpl.Data) > 0 {
+		parts = append(parts, "") // no server is called that
+	}
+	for _, key := range slices.Sorted(maps.Keys(tpl.Data)) {
+		// With its length a text can hold whatever separates parts.
+		text := string(tpl.Data[key])
+		parts = append(parts, key, strconv.Itoa(len(text)), text)
+	}
 	digest := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(digest[:5])
 }

@@ -12,7 +12,10 @@ import (
 )
 
 func TestTemplateFillsInDefaults(t *testing.T) {
-	full := v1alpha1.SecretTemplate{Name: "git", Format: v1alpha1.SecretFormatNetrc, Servers: []string{"z.example.com", "a.example.com"}}
+	full := v1alpha1.SecretTemplate{
+		Name: "git", Format: v1alpha1.SecretFormatNetrc, Servers: []string{"z.example.com", "a.example.com"},
+		Data: data{"a": "b"},
+	}
 	for _, c := range []struct {
 		name   string
 		secret *v1alpha1.SecretTemplate
@@ -32,6 +35,7 @@ func TestTemplateFillsInDefaults(t *testing.T) {
 			for i := range got.Servers {
 				got.Servers[i] = "changed.example.com"
 			}
+			clear(got.Data)
 			if diff := cmp.Diff(before, at); diff != "" {
 				t.Errorf("the object changed with the template (-before +after):\n%s", diff)
 			}
@@ -46,6 +50,7 @@ func TestTemplateHashIsTheSameInEveryRelease(t *testing.T) {
 	}{
 		"Opaque": {v1alpha1.SecretTemplate{Format: v1alpha1.SecretFormatOpaque}, "916f5e6575"},
 		"Netrc":  {v1alpha1.SecretTemplate{Format: v1alpha1.SecretFormatNetrc, Servers: []string{"git.example.com"}}, "a07ffe75ad"},
+		"data":   {v1alpha1.SecretTemplate{Data: data{"url": "https://git.example.com", "a": "{{ .Token }}"}}, "1d17dc2d83"},
 	} {
 		if got := delivery.TemplateHash(c.template); got != c.want {
 			t.Errorf("%s: the hash is %s, and was %s: every token would be issued anew", name, got, c.want)
@@ -67,11 +72,18 @@ func TestTemplateHashIgnoresWhatChangesNothing(t *testing.T) {
 	}
 }
 
+type data = map[string]v1alpha1.DataText
+
 func TestTemplateHashTellsTemplatesApart(t *testing.T) {
 	seen := map[string]v1alpha1.SecretTemplate{}
 	for _, format := range formats {
-		for _, servers := range [][]string{nil, {"a"}, {"b"}, {"a", "b"}, {"ab"}} {
-			template := v1alpha1.SecretTemplate{Format: format, Servers: servers}
+		for _, template := range []v1alpha1.SecretTemplate{
+			{}, {Servers: []string{"a"}}, {Servers: []string{"b"}}, {Servers: []string{"a", "b"}}, {Servers: []string{"ab"}},
+			{Servers: []string{"a", "1", "b"}}, {Servers: []string{"a"}, Data: data{"1": "b"}},
+			{Data: data{"a": ""}}, {Data: data{"a": "b"}}, {Data: data{"b": "a"}}, {Data: data{"a": "", "b": ""}},
+			{Data: data{"a": "\x00b\x000\x00"}}, {Data: data{"a": "", "b": "", "c": ""}}, {Data: data{"a": "{{ .Token }}"}},
+		} {
+			template.Format = format
 			hash := delivery.TemplateHash(template)
 			if earlier, found := seen[hash]; found {
 				t.Errorf("%v and %v both hash to %s", earlier, template, hash)

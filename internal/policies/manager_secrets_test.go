@@ -163,6 +163,7 @@ var _ = Describe("The manager's account", func() {
 			Expect(err).To(beForbiddenBy(managerSecrets))
 		},
 		Entry("for whoever reads a file", v1alpha1.SecretFormatOpaque, map[string]string{"token": "a"}, map[string]string{"token": "b"}),
+		Entry("for whoever chose further keys", v1alpha1.SecretFormatOpaque, map[string]string{"token": "a", "url": "b"}, map[string]string{"token": "a", "url": "c"}),
 		Entry("for git", v1alpha1.SecretFormatNetrc, map[string]string{".netrc": "a"}, map[string]string{".netrc": "b"}),
 		Entry("for image registries", v1alpha1.SecretFormatDockerConfigJSON,
 			map[string]string{".dockerconfigjson": `{"auths":{"r.example.com":{"auth":"YTpi"}}}`},

@@ -60,6 +60,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 		{policy: "accesstoken-reserved-scopes", spec: `{scopes: ["accesstoken.dev:introspect"]}`},
 		{policy: "accesstoken-rotate-requested-at", annotations: `{accesstoken.dev/rotate-requested-at: now}`},
 		{policy: "accesstoken-no-orphans", finalizers: `[orphan]`},
+		{policy: "accesstoken-secret-template", spec: `{secret: {data: {a: b}}}`},
 		{policy: "accesstoken-subject", spec: `{subject: {kind: ServiceAccount, name: probe}}`},
 	} {
 		token := accessToken("probe", refused.spec)

@@ -2,6 +2,8 @@ package schedule_test
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +37,14 @@ func plan(t *testing.T, s spec) schedule.Plan {
 		t.Fatalf("plan: %v", err)
 	}
 	return p
+}
+
+func keys(n int) map[string]v1alpha1.DataText {
+	data := map[string]v1alpha1.DataText{}
+	for i := range n {
+		data[fmt.Sprintf("key%d", i)] = "text"
+	}
+	return data
 }
 
 func secret(s v1alpha1.SecretTemplate) spec { return spec{Secret: &s} }
@@ -188,6 +198,22 @@ func TestWhatIsInvalidNamesItsFieldAndWhatToDo(t *testing.T) {
 		{
 			"a host with a line of its own", secret(v1alpha1.SecretTemplate{Format: "Netrc", Servers: []string{"git.example.com\nmachine evil.example.com"}}), "",
 			schedule.InvalidError{Field: "spec.secret.servers[0]", Reason: "SpecInvalid", Message: `"git.example.com\nmachine evil.example.com" is not a host name, with a port where one is needed, such as git.example.com`},
+		},
+		{
+			"a key that is a path", secret(v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataText{"../a": "text"}}), "",
+			schedule.InvalidError{Field: "spec.secret.data", Reason: "SpecInvalid", Message: `"../a" is not a key for a Secret of up to 253 letters, digits, - _ and . such as config.json`},
+		},
+		{
+			"a key that a format has", secret(v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataText{"password": "text"}}), "",
+			schedule.InvalidError{Field: "spec.secret.data", Reason: "SpecInvalid", Message: `"password" is the key of a format: choose another key, or secret.format`},
+		},
+		{
+			"too many keys", secret(v1alpha1.SecretTemplate{Data: keys(33)}), "",
+			schedule.InvalidError{Field: "spec.secret.data", Reason: "SpecInvalid", Message: `it has 33 keys and can have 32`},
+		},
+		{
+			"too much text", secret(v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataText{"a": "é", "b": v1alpha1.DataText(strings.Repeat("x", 32768))}}), "",
+			schedule.InvalidError{Field: "spec.secret.data", Reason: "SpecInvalid", Message: `its texts have 32769 characters together and can have 32768`},
 		},
 		{
 			"an interval that is as long as the age", spec{MaxAge: "168h", Rotation: rotation(v1alpha1.Rotation{Interval: "168h"})}, "",

@@ -2,8 +2,10 @@ package schedule
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -16,6 +18,8 @@ const (
 	mostAudiences = 16
 	mostNetworks  = 32
 	mostServers   = 16
+	mostKeys      = 32
+	mostText      = 32768
 
 	longestScope    = 128
 	longestAudience = 256
@@ -118,12 +122,41 @@ func checkSecret(secret *v1alpha1.SecretTemplate) *InvalidError {
 		return invalid("spec.secret.servers", v1alpha1.ReasonSpecInvalid,
 			"it names the hosts that a Netrc or DockerConfigJson is for: remove it, or choose one of these formats")
 	}
-	return checkSet("spec.secret.servers", secret.Servers, mostServers, "", func(server string) string {
+	err := checkSet("spec.secret.servers", secret.Servers, mostServers, "", func(server string) string {
 		if len(server) > longestServer || !serverPattern.MatchString(server) {
 			return "is not a host name, with a port where one is needed, such as git.example.com"
 		}
 		return ""
 	})
+	if err != nil {
+		return err
+	}
+	return checkData(secret.Data)
+}
+
+// formatKeys are the keys that formats have, which data cannot have beside them.
+var formatKeys = []string{"token", "username", "password", ".dockerconfigjson", ".netrc", "kubeconfig"}
+
+// checkData tells of keys only: a text may hold anything.
+func checkData(data map[string]v1alpha1.DataText) *InvalidError {
+	const field = "spec.secret.data"
+	if len(data) > mostKeys {
+		return invalid(field, v1alpha1.ReasonSpecInvalid, "it has %d keys and can have %d", len(data), mostKeys)
+	}
+	characters := 0
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		if len(validation.IsConfigMapKey(key)) > 0 {
+			return invalid(field, v1alpha1.ReasonSpecInvalid, "%q is not a key for a Secret of up to 253 letters, digits, - _ and . such as config.json", key)
+		}
+		if slices.Contains(formatKeys, key) {
+			return invalid(field, v1alpha1.ReasonSpecInvalid, "%q is the key of a format: choose another key, or secret.format", key)
+		}
+		characters += utf8.RuneCountInString(string(data[key]))
+	}
+	if characters > mostText {
+		return invalid(field, v1alpha1.ReasonSpecInvalid, "its texts have %d characters together and can have %d", characters, mostText)
+	}
+	return nil
 }
 
 // checkSet refuses a list that has too many members, one twice, or one that

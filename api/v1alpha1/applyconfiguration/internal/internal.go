@@ -291,6 +291,8 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.CronSchedule
   scalar: string
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.DataText
+  scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Duration
   scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.EffectiveMaxAge
@@ -500,6 +502,11 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.SecretTemplate
   map:
     fields:
+    - name: data
+      type:
+        map:
+          elementType:
+            namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.DataText
     - name: format
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.SecretFormat

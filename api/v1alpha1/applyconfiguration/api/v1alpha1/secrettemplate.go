@@ -26,6 +26,14 @@ type SecretTemplateApplyConfiguration struct {
 	// at most 16. Required with these formats, absent with the others. A change
 	// brings a new token.
 	Servers []string `json:"servers,omitempty"`
+	// data are further keys of the Secret, each with a text in which
+	// {{ .Token }}, {{ .Name }} and {{ .Namespace }} stand for the token and for the
+	// AccessToken's name and namespace; whatever else is in it stays as it is. At
+	// most 32, with 32768 characters in all. The keys that a format has are its
+	// own. The texts are no place for secrets: whoever may read the AccessToken
+	// reads them. Declaring or changing them takes the RBAC verb create on secrets.
+	// Absent means none. A change brings a new token.
+	Data map[string]apiv1alpha1.DataText `json:"data,omitempty"`
 }
 
 // SecretTemplateApplyConfiguration constructs a declarative configuration of the SecretTemplate type for use with
@@ -56,6 +64,20 @@ func (b *SecretTemplateApplyConfiguration) WithFormat(value apiv1alpha1.SecretFo
 func (b *SecretTemplateApplyConfiguration) WithServers(values ...string) *SecretTemplateApplyConfiguration {
 	for i := range values {
 		b.Servers = append(b.Servers, values[i])
+	}
+	return b
+}
+
+// WithData puts the entries into the Data field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the Data field,
+// overwriting an existing map entries in Data field with the same key.
+func (b *SecretTemplateApplyConfiguration) WithData(entries map[string]apiv1alpha1.DataText) *SecretTemplateApplyConfiguration {
+	if b.Data == nil && len(entries) > 0 {
+		b.Data = make(map[string]apiv1alpha1.DataText, len(entries))
+	}
+	for k, v := range entries {
+		b.Data[k] = v
 	}
 	return b
 }
