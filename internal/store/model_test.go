@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -14,7 +15,9 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/revocation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
@@ -31,6 +34,9 @@ type model struct {
 	version    int
 	listing    *listing
 	unlisted   []*v1alpha1.TokenRecord // of the listing
+
+	revocations map[revocation.Ref]revocation.Revocation // that there are
+	revoked     []revocation.Revocation                  // that there ever were
 }
 
 var modelMints = []mint.Mint{mint.Default(), otherMint()}
@@ -38,7 +44,7 @@ var modelMints = []mint.Mint{mint.Default(), otherMint()}
 func newModel() *model {
 	m := &model{
 		clock: clocktesting.NewFakeClock(issued), keys: record.KeySet{}, records: map[types.NamespacedName]*v1alpha1.TokenRecord{},
-		owners: map[ownerKey]verify.State{}, namespaces: map[string]verify.State{},
+		owners: map[ownerKey]verify.State{}, namespaces: map[string]verify.State{}, revocations: map[revocation.Ref]revocation.Revocation{},
 	}
 	m.store = New(Options{
 		Opener: record.Opener{Keys: m.keys, ClusterID: mint.ClusterID}, Clock: m.clock, Relist: func() { m.relist = true },
@@ -62,6 +68,7 @@ func (m *model) check(t *rapid.T) {
 		m.relist = false
 		m.listRecords()
 	}
+	m.store.ApplyRevocations()
 	found := 0
 	for _, rec := range m.records {
 		got, good := m.store.Lookup(idOf(t, rec)), m.opens(rec.Name)
@@ -74,6 +81,7 @@ func (m *model) check(t *rapid.T) {
 		case good[0] == rec:
 			found++
 			m.checkToken(t, got, rec)
+			m.checkRevoked(t, got, rec)
 		}
 	}
 	refused := 0
@@ -125,6 +133,75 @@ func (m *model) checkToken(t *rapid.T, got *verify.Token, rec *v1alpha1.TokenRec
 	}
 }
 
+// checkRevoked says that what a revocation voids is revoked, and that what none ever
+// did is not. What one did that is gone may be either: it was cut off if it was there.
+func (m *model) checkRevoked(t *rapid.T, got *verify.Token, rec *v1alpha1.TokenRecord) {
+	matches := func(r revocation.Revocation) bool { return r.Matches(rec) }
+	_, revoked := got.RevokedAt()
+	if !revoked && slices.ContainsFunc(slices.Collect(maps.Values(m.revocations)), matches) {
+		t.Fatalf("%s is good though a revocation voids it", rec.Name)
+	}
+	if revoked && !slices.ContainsFunc(m.revoked, matches) {
+		t.Fatalf("%s is revoked though nothing voids it", rec.Name)
+	}
+}
+
+// drawRevocation revokes one kind of thing, up to a moment at which records are made.
+func (m *model) drawRevocation(t *rapid.T) revocation.Revocation {
+	m.version++
+	r := revocation.Revocation{
+		Ref: revocation.Ref{Name: rapid.SampledFrom([]string{"r1", "r2", "r3"}).Draw(t, "revocation")}, UID: types.UID(strconv.Itoa(m.version)),
+		Namespace: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "within"),
+		Before:    issued.Add(time.Duration(rapid.IntRange(-1, 2).Draw(t, "second")) * time.Second), CreatedAt: issued,
+	}
+	if rapid.Bool().Draw(t, "of a namespace") {
+		r.Ref.Namespace, r.Namespace = "a", "a"
+	}
+	switch rapid.IntRange(0, 2).Draw(t, "what") {
+	case 0:
+		r.User = "accesstoken:" + drawNamespace(t) + ":name-" + drawUID(t)
+	case 1:
+		r.TokenIDs = []string{token.DeclaredID(drawUID(t), rapid.Int64Range(1, 2).Draw(t, "revision"))}
+	default: // all of it
+	}
+	m.revoked = append(m.revoked, r)
+	return r
+}
+
+func (m *model) putRevocation(t *rapid.T) {
+	r := m.drawRevocation(t)
+	m.revocations[r.Ref] = r
+	m.store.PutRevocation(r)
+}
+
+func (m *model) refs() []revocation.Ref {
+	return slices.SortedFunc(maps.Keys(m.revocations), func(a, b revocation.Ref) int { return cmp.Compare(a.String(), b.String()) })
+}
+
+func (m *model) deleteRevocation(t *rapid.T) {
+	if len(m.revocations) == 0 {
+		t.Skip()
+	}
+	ref := rapid.SampledFrom(m.refs()).Draw(t, "gone")
+	delete(m.revocations, ref)
+	m.store.DeleteRevocation(ref)
+}
+
+func (m *model) replaceRevocations(t *rapid.T) {
+	namespaced := rapid.Bool().Draw(t, "of namespaces")
+	var list []revocation.Revocation
+	for _, ref := range m.refs() {
+		switch {
+		case (ref.Namespace != "") != namespaced:
+		case rapid.Bool().Draw(t, "listed"):
+			list = append(list, m.revocations[ref])
+		default:
+			delete(m.revocations, ref)
+		}
+	}
+	m.store.ReplaceRevocations(namespaced, list)
+}
+
 func drawNamespace(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"a", "b"}).Draw(t, "namespace")
 }
@@ -135,7 +212,9 @@ func drawUID(t *rapid.T) string { return rapid.SampledFrom([]string{"u1", "u2", 
 func (m *model) putRecord(t *rapid.T) {
 	uid := drawUID(t)
 	with := modelMints[int(uid[1])%2] // a UID's records have one key
-	rec := mint.Unsealed(drawNamespace(t), "name-"+uid, types.UID(uid), rapid.Int64Range(1, 2).Draw(t, "revision"), issued)
+	revision := rapid.Int64Range(1, 2).Draw(t, "revision")
+	made := issued.Add(time.Duration(int64(uid[1])+revision) % 3 * time.Second) // the same whenever it is heard of
+	rec := mint.Unsealed(drawNamespace(t), "name-"+uid, types.UID(uid), revision, made)
 	with.Seal(t, rec)
 	if rapid.IntRange(0, 4).Draw(t, "broken") == 0 {
 		rec.Spec.Seal = ""
@@ -238,6 +317,10 @@ func TestTheStoreFindsWhatANaiveModelFinds(t *testing.T) {
 			"list owners":    m.replaceOwners,
 			"list records":   func(*rapid.T) { m.listRecords() },
 			"list slowly":    m.list,
+
+			"put revocation":    m.putRevocation,
+			"delete revocation": m.deleteRevocation,
+			"list revocations":  m.replaceRevocations,
 		})
 		m.endAll(t)
 	})
