@@ -37,6 +37,11 @@ const (
 	// How many revocations the events of one issuer may make: each is an object.
 	revocationsPerSecond = 50
 	revocationsAtOnce    = 1000
+
+	// How many events that were not taken are told of in the log: anybody can send
+	// them. The metric counts all.
+	tellPerSecond = 1
+	tellAtOnce    = 50
 )
 
 // Result is what came of an event. It is a closed set: metrics are labelled by it.
@@ -86,6 +91,7 @@ type Options struct {
 type handler struct {
 	Options
 	issuers map[string]*issuer
+	telling *rate.Limiter
 }
 
 // issuer is one that is believed, with its keys and what it may still revoke.
@@ -109,7 +115,7 @@ func New(options Options) (http.Handler, error) {
 	if options.Clock == nil {
 		options.Clock = clock.RealClock{}
 	}
-	h := &handler{Options: options, issuers: map[string]*issuer{}}
+	h := &handler{Options: options, issuers: map[string]*issuer{}, telling: rate.NewLimiter(tellPerSecond, tellAtOnce)}
 	for _, each := range options.Issuers {
 		h.issuers[each.Issuer] = &issuer{
 			EventIssuer: each,
@@ -131,7 +137,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
-	h.Log.Info("a security event was not taken", "result", string(result), "code", string(problem.Code), "why", problem.Description)
+	if h.telling.AllowN(h.Clock.Now(), 1) {
+		h.Log.Info("a security event was not taken", "result", string(result), "code", string(problem.Code), "why", problem.Description)
+	}
 	if problem.retryAfter != "" {
 		header.Set("Retry-After", problem.retryAfter)
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -471,6 +472,19 @@ func TestKeysAreReadAnewWhenOneIsMissingAndNotForEachEvent(t *testing.T) {
 	expect("one while keys cannot be read", "7", next, http.StatusAccepted, 4)
 	w.clock.SetTime(w.clock.Now().Add(time.Minute))
 	expect("one while they could not for an hour", "8", next, http.StatusServiceUnavailable, 5)
+}
+
+func TestEventsThatAnybodyCanSendDoNotFillTheLog(t *testing.T) {
+	var lines atomic.Int64
+	w := newWorld(t, func(o *securityevents.Options) {
+		o.Log = funcr.New(func(string, string) { lines.Add(1) }, funcr.Options{})
+	})
+	for range 200 {
+		w.push("made up")
+	}
+	if got := lines.Load(); got != 50 || len(w.results) != 200 {
+		t.Errorf("%d lines of %d events, want 50", got, len(w.results))
+	}
 }
 
 func TestWhatCannotBeStoredIsToComeAgain(t *testing.T) {
