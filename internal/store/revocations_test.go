@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -235,5 +236,54 @@ func TestARevocationThatComesWhileAListIsTakenInHoldsForIt(t *testing.T) {
 	}
 	if good > 0 || s.Len() != len(list) {
 		t.Errorf("%d of %d tokens are not cut off", good, s.Len())
+	}
+}
+
+// TestRecordsAndRevocationsThatComeSideBySideMeet has each record revoked while it
+// is taken in, read anew and looked up.
+func TestRecordsAndRevocationsThatComeSideBySideMeet(t *testing.T) {
+	s := New(Options{Opener: mint.Default().Opener(), Clock: clock.RealClock{}})
+	const records = 2000
+	list := make([]*v1alpha1.TokenRecord, records)
+	for i := range list {
+		list[i] = recordOf(t, mint.Default(), fmt.Sprintf("deploy-%d", i))
+	}
+	var group sync.WaitGroup
+	group.Go(func() {
+		for _, rec := range list {
+			s.PutRecord(rec)
+		}
+	})
+	group.Go(func() {
+		for range 3 {
+			s.ReplaceRecords(list)
+		}
+	})
+	group.Go(func() {
+		for _, rec := range list {
+			s.PutRevocation(revoke(rec.Name, func(r *revocation.Revocation) { r.User = rec.Spec.Subject.Name }))
+		}
+	})
+	done := make(chan struct{})
+	swept := make(chan struct{})
+	go func() {
+		defer close(swept)
+		for {
+			select {
+			case <-s.RevocationsPending():
+				s.ApplyRevocations()
+			case <-done:
+				return
+			}
+		}
+	}()
+	group.Wait()
+	close(done)
+	<-swept
+	s.ApplyRevocations()
+	for _, rec := range list {
+		if _, revoked := s.Lookup(idOf(t, rec)).RevokedAt(); !revoked {
+			t.Fatalf("%s is good", rec.Spec.AccessTokenName)
+		}
 	}
 }
