@@ -19,6 +19,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrecord"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrevocation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/delivery"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
 )
@@ -36,6 +37,8 @@ type Options struct {
 	Namespace string
 	// ClusterID is the UID of the namespace kube-system.
 	ClusterID string
+	// Cluster is the API server that a Kubeconfig may be for.
+	Cluster delivery.Cluster
 	// Workers is how many AccessTokens are worked on at once.
 	Workers int
 	// Retention is how long the record of an ended token is kept.
@@ -50,7 +53,7 @@ type Options struct {
 // cache and client were made with CacheOptions and ClientOptions.
 func Setup(mgr ctrl.Manager, o Options) error {
 	tokens := accesstoken.New(accesstoken.Options{
-		Client: mgr.GetClient(), Live: o.Live, Keys: o.Keys, ClusterID: o.ClusterID, Namespace: o.Namespace,
+		Client: mgr.GetClient(), Live: o.Live, Keys: o.Keys, ClusterID: o.ClusterID, Cluster: o.Cluster, Namespace: o.Namespace,
 		Recorder: mgr.GetEventRecorder(accesstoken.Name), Metrics: o.Metrics, Audit: o.Audit, Random: rand.Reader, Clock: o.Clock,
 	})
 	if err := tokens.SetupWithManager(mgr, o.Workers, o.Reopen); err != nil {

@@ -278,7 +278,7 @@ type Rotation struct {
 
 // SecretFormat is the shape in which a Secret holds a token.
 //
-// +kubebuilder:validation:Enum=Opaque;BasicAuth;DockerConfigJson;Netrc
+// +kubebuilder:validation:Enum=Opaque;BasicAuth;DockerConfigJson;Netrc;Kubeconfig
 type SecretFormat string
 
 const (
@@ -293,11 +293,15 @@ const (
 	// SecretFormatNetrc: type Opaque, key .netrc, for git and curl at
 	// spec.secret.servers.
 	SecretFormatNetrc SecretFormat = "Netrc"
+	// SecretFormatKubeconfig: type Opaque, key kubeconfig, for kubectl and other
+	// clients of the API server that spec.secret.servers names.
+	SecretFormatKubeconfig SecretFormat = "Kubeconfig"
 )
 
 // SecretTemplate says how a token is delivered.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.format) && self.format in ['DockerConfigJson', 'Netrc']) == has(self.servers)",fieldPath=`.servers`,message="names the hosts that a Netrc or DockerConfigJson is for: required with these formats, and with these only"
+// +kubebuilder:validation:XValidation:rule="(has(self.format) && self.format in ['DockerConfigJson', 'Netrc', 'Kubeconfig']) == has(self.servers)",fieldPath=`.servers`,message="names the hosts that a Netrc, DockerConfigJson or Kubeconfig is for: required with these formats, and with these only"
+// +kubebuilder:validation:XValidation:rule="!has(self.format) || self.format != 'Kubeconfig' || !has(self.servers) || size(self.servers) < 2",fieldPath=`.servers`,message="a Kubeconfig is for one server: give one, such as kubernetes.default.svc"
 type SecretTemplate struct {
 	// name is the name of the Secret. Absent means the AccessToken's. A changed
 	// name brings a new token in a new Secret; once that is there, the token is
@@ -312,15 +316,15 @@ type SecretTemplate struct {
 	// format is the shape of the Secret. Opaque, the default: key token.
 	// BasicAuth: keys username (the token ID) and password. DockerConfigJson:
 	// key .dockerconfigjson for image registries. Netrc: key .netrc for git and
-	// curl. Fixed while name stays.
+	// curl. Kubeconfig: key kubeconfig for kubectl. Fixed while name stays.
 	//
 	// +optional
 	Format SecretFormat `json:"format,omitempty"`
 
 	// servers are the host names, with a port where one is needed, that a
-	// Netrc or DockerConfigJson is for, such as git.example.com; at least one,
-	// at most 16. Required with these formats, absent with the others. A change
-	// brings a new token.
+	// Netrc, DockerConfigJson or Kubeconfig is for, such as git.example.com; at
+	// least one, at most 16, and just one for a Kubeconfig. Required with these
+	// formats, absent with the others. A change brings a new token.
 	//
 	// +optional
 	// +listType=set

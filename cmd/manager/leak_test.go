@@ -100,10 +100,13 @@ func (c *collector) needles(t *testing.T) leak.Needles {
 func everyFormat(t *testing.T, namespace string) map[v1alpha1.SecretFormat]client.ObjectKey {
 	t.Helper()
 	declared := map[v1alpha1.SecretFormat]client.ObjectKey{}
-	for _, format := range []v1alpha1.SecretFormat{v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatBasicAuth, v1alpha1.SecretFormatDockerConfigJSON, v1alpha1.SecretFormatNetrc} {
+	for _, format := range []v1alpha1.SecretFormat{v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatBasicAuth, v1alpha1.SecretFormatDockerConfigJSON, v1alpha1.SecretFormatNetrc, v1alpha1.SecretFormatKubeconfig} {
 		secret := &v1alpha1.SecretTemplate{Format: format, Data: map[string]v1alpha1.DataText{"header": "Authorization: Bearer {{ .Token }}"}}
 		if format == v1alpha1.SecretFormatDockerConfigJSON || format == v1alpha1.SecretFormatNetrc {
 			secret.Servers = []string{"git.example.com", "registry.example.com:5000"}
+		}
+		if format == v1alpha1.SecretFormatKubeconfig {
+			secret.Servers = []string{"kubernetes.default.svc"}
 		}
 		declared[format] = declare(t, namespace, strings.ToLower(string(format)), v1alpha1.AccessTokenSpec{
 			Description: "leak test", MaxAge: "10s", Secret: secret, Scopes: []string{"read:all"},
@@ -145,7 +148,7 @@ func live(t *testing.T, namespace string, seen *collector) {
 		g.Eventually(func() int64 { return tokenOf(t, key).Status.Revision }).WithTimeout(soon).WithPolling(often).Should(gomega.BeNumerically(">=", 3))
 	}
 	g.Expect(admin.Delete(t.Context(), tokenOf(t, rotating[v1alpha1.SecretFormatNetrc]))).To(gomega.Succeed())
-	g.Expect(seen.count()).To(gomega.BeNumerically(">=", 4*3+3+2), "tokens seen")
+	g.Expect(seen.count()).To(gomega.BeNumerically(">=", 5*3+3+2), "tokens seen")
 }
 
 func TestNothingLeaks(t *testing.T) {

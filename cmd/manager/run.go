@@ -35,6 +35,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/canary"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/clockoffset"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/cluster"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/delivery"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
@@ -91,7 +92,15 @@ func runWith(ctx context.Context, o options, auditLog *audit.Log, log logr.Logge
 	if err != nil {
 		return err
 	}
-	if err := setUpControllers(mgr, live, ring, reopen, clusterID, auditLog, o); err != nil {
+	host, authority, err := cluster.Authority(cfg)
+	if err != nil {
+		return err
+	}
+	err = setUpControllers(mgr, controllers.Options{
+		Live: live, Keys: ring, Reopen: reopen, ClusterID: clusterID, Cluster: delivery.Cluster{Host: host, Authority: authority}, Namespace: o.Namespace,
+		Workers: o.workers, Retention: o.retention, Audit: auditLog, Clock: clock.RealClock{},
+	})
+	if err != nil {
 		return err
 	}
 	if err := setUpChecks(mgr, live, ring, meter, o.Namespace, log); err != nil {
@@ -180,18 +189,15 @@ func observer(keeper *keys.Keeper) toolscache.ResourceEventHandlerFuncs {
 	}
 }
 
-func setUpControllers(mgr ctrl.Manager, live client.Client, ring *keys.Ring, reopen <-chan event.TypedGenericEvent[accesstoken.Reopen], clusterID string, auditLog *audit.Log, o options) error {
-	counters, err := metrics.NewLifecycle(ctrlmetrics.Registry)
-	if err != nil {
+// setUpControllers registers the controllers, with metrics.
+func setUpControllers(mgr ctrl.Manager, o controllers.Options) (err error) {
+	if o.Metrics, err = metrics.NewLifecycle(ctrlmetrics.Registry); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	if err := ctrlmetrics.Registry.Register(metrics.NewTokens(mgr.GetCache())); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	return controllers.Setup(mgr, controllers.Options{
-		Live: live, Keys: ring, Reopen: reopen, ClusterID: clusterID, Namespace: o.Namespace,
-		Workers: o.workers, Retention: o.retention, Metrics: counters, Audit: auditLog, Clock: clock.RealClock{},
-	})
+	return controllers.Setup(mgr, o)
 }
 
 func setUpChecks(mgr ctrl.Manager, live client.Client, ring *keys.Ring, meter *clockoffset.Meter, namespace string, log logr.Logger) error {

@@ -299,7 +299,7 @@ func (p *pass) offer(ctx context.Context, state *lifecycle.State, observed *life
 		template: state.Template, templateHash: state.TemplateHash, revision: object.Spec.Revision,
 		tokenID: object.Name, data: delivery.Data(state.Template, delivery.Token{
 			ID: object.Name, Plaintext: plaintext.Reveal(), Name: p.token.Name, Namespace: p.token.Namespace,
-		}),
+		}, p.Cluster),
 	}
 	written, err := p.applySecret(ctx, content, must)
 	return written, redact(err, plaintext.Reveal(), content.data)

@@ -17,6 +17,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/delegation"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/delivery"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
@@ -50,6 +51,8 @@ type Options struct {
 	Keys *keys.Ring
 	// ClusterID is the UID of the namespace kube-system.
 	ClusterID string
+	// Cluster is the API server that a Kubeconfig may be for.
+	Cluster delivery.Cluster
 	// GoodOnceTolerance is how far a record's creation may lie from its issue;
 	// zero means record.GoodOnceTolerance.
 	GoodOnceTolerance time.Duration

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
@@ -87,6 +88,13 @@ var _ = Describe("The Secret", func() {
 				Expect(words).To(HaveLen(6))
 				Expect(words[1]).To(Equal("git.example.com"))
 				return words[3], words[5]
+			}, map[string]string{}),
+		Entry("Kubeconfig", &v1alpha1.SecretTemplate{Format: v1alpha1.SecretFormatKubeconfig, Servers: []string{"kubernetes.default.svc"}}, corev1.SecretTypeOpaque,
+			func(data map[string][]byte) (string, string) {
+				config, err := clientcmd.RESTConfigFromKubeConfig(data["kubeconfig"])
+				Expect(err).NotTo(HaveOccurred())
+				Expect(config.Host).To(Equal("https://kubernetes.default.svc"))
+				return idOf([]byte(config.BearerToken)), config.BearerToken
 			}, map[string]string{}),
 	)
 

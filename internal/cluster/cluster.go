@@ -38,3 +38,18 @@ func ID(ctx context.Context, live client.Reader) (string, error) {
 	}
 	return string(namespace.UID), nil
 }
+
+// Authority returns where the API server of a configuration is, with a port where
+// one is needed, and the certificates in PEM of the authorities that are trusted to
+// vouch for it: none where the system's are. Files are read now.
+func Authority(config *rest.Config) (host string, certificates []byte, err error) {
+	loaded := rest.CopyConfig(config)
+	if err := rest.LoadTLSFiles(loaded); err != nil {
+		return "", nil, fmt.Errorf("read the certificates to trust of %s: %w", config.Host, err)
+	}
+	server, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return "", nil, fmt.Errorf("read the address %s of the API server: %w", config.Host, err)
+	}
+	return server.Host, loaded.CAData, nil
+}

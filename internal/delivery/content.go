@@ -28,7 +28,7 @@ func SecretType(format v1alpha1.SecretFormat) corev1.SecretType {
 		return corev1.SecretTypeBasicAuth
 	case v1alpha1.SecretFormatDockerConfigJSON:
 		return corev1.SecretTypeDockerConfigJson
-	case v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatNetrc:
+	case v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatNetrc, v1alpha1.SecretFormatKubeconfig:
 	}
 	return corev1.SecretTypeOpaque
 }
@@ -45,6 +45,8 @@ func Keys(format v1alpha1.SecretFormat) []string {
 		return []string{corev1.DockerConfigJsonKey}
 	case v1alpha1.SecretFormatNetrc:
 		return []string{KeyNetrc}
+	case v1alpha1.SecretFormatKubeconfig:
+		return []string{KeyKubeconfig}
 	}
 	return nil
 }
@@ -70,9 +72,9 @@ type Token struct {
 
 // Data returns what a Secret of this template holds for a token: the same bytes
 // for the same arguments. The keys of the format come before those of its data.
-// It is nil for a format that is unknown.
-func Data(tpl v1alpha1.SecretTemplate, token Token) map[string][]byte {
-	formatted := formatData(tpl, token)
+// The cluster matters to a Kubeconfig only. It is nil for a format that is unknown.
+func Data(tpl v1alpha1.SecretTemplate, token Token, cluster Cluster) map[string][]byte {
+	formatted := formatData(tpl, token, cluster)
 	if formatted == nil || len(tpl.Data) == 0 {
 		return formatted
 	}
@@ -86,7 +88,7 @@ func Data(tpl v1alpha1.SecretTemplate, token Token) map[string][]byte {
 	return data
 }
 
-func formatData(tpl v1alpha1.SecretTemplate, token Token) map[string][]byte {
+func formatData(tpl v1alpha1.SecretTemplate, token Token, cluster Cluster) map[string][]byte {
 	switch tpl.Format {
 	case v1alpha1.SecretFormatOpaque, "":
 		return map[string][]byte{KeyToken: []byte(token.Plaintext)}
@@ -99,6 +101,8 @@ func formatData(tpl v1alpha1.SecretTemplate, token Token) map[string][]byte {
 		return map[string][]byte{corev1.DockerConfigJsonKey: dockerConfig(tpl.Servers, token.ID, token.Plaintext)}
 	case v1alpha1.SecretFormatNetrc:
 		return map[string][]byte{KeyNetrc: netrc(tpl.Servers, token.ID, token.Plaintext)}
+	case v1alpha1.SecretFormatKubeconfig:
+		return map[string][]byte{KeyKubeconfig: kubeconfig(tpl.Servers, token, cluster)}
 	}
 	return nil
 }
@@ -113,7 +117,7 @@ func EmptyData(format v1alpha1.SecretFormat) map[string][]byte {
 		return map[string][]byte{corev1.DockerConfigJsonKey: dockerConfig(nil, "", "")}
 	case v1alpha1.SecretFormatBasicAuth:
 		return map[string][]byte{corev1.BasicAuthUsernameKey: {}}
-	case v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatNetrc:
+	case v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatNetrc, v1alpha1.SecretFormatKubeconfig:
 	}
 	return nil
 }

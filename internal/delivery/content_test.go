@@ -34,7 +34,7 @@ var delivered = delivery.Token{ID: tokenID, Plaintext: plaintext, Name: "deploy"
 
 var formats = []v1alpha1.SecretFormat{
 	v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatBasicAuth,
-	v1alpha1.SecretFormatDockerConfigJSON, v1alpha1.SecretFormatNetrc,
+	v1alpha1.SecretFormatDockerConfigJSON, v1alpha1.SecretFormatNetrc, v1alpha1.SecretFormatKubeconfig,
 }
 
 func TestContentOfEachFormat(t *testing.T) {
@@ -66,13 +66,13 @@ func TestContentOfEachFormat(t *testing.T) {
 				"machine registry.example.com login " + tokenID + " password " + plaintext + "\n"},
 			nil,
 		},
-		{"an unknown format has nothing", "Kubeconfig", "Opaque", nil, nil},
+		{"an unknown format has nothing", "Envelope", "Opaque", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := delivery.SecretType(c.format); got != c.typ {
 				t.Errorf("type is %s, want %s", got, c.typ)
 			}
-			data := delivery.Data(v1alpha1.SecretTemplate{Format: c.format, Servers: servers}, delivered)
+			data := delivery.Data(v1alpha1.SecretTemplate{Format: c.format, Servers: servers}, delivered, delivery.Cluster{})
 			if diff := cmp.Diff(c.want, texts(data)); diff != "" {
 				t.Errorf("data (-want +got):\n%s", diff)
 			}
@@ -111,8 +111,8 @@ func texts(data map[string][]byte) map[string]string {
 }
 
 func TestKeysAreThoseOfTheData(t *testing.T) {
-	for _, format := range append(formats, "", "Kubeconfig") {
-		data := delivery.Data(v1alpha1.SecretTemplate{Format: format, Servers: []string{"git.example.com"}}, delivered)
+	for _, format := range append(formats, "", "Envelope") {
+		data := delivery.Data(v1alpha1.SecretTemplate{Format: format, Servers: []string{"git.example.com"}}, delivered, delivery.Cluster{})
 		keys := slices.Sorted(maps.Keys(data))
 		if diff := cmp.Diff(keys, slices.Sorted(slices.Values(delivery.Keys(format)))); diff != "" {
 			t.Errorf("keys of %q (-data +keys):\n%s", format, diff)
@@ -141,7 +141,7 @@ func TestTextsOfDataAreRendered(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			template := v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataText{"text": v1alpha1.DataText(c.text)}}
 			want := map[string]string{"token": plaintext, "text": c.want}
-			if diff := cmp.Diff(want, texts(delivery.Data(template, delivered))); diff != "" {
+			if diff := cmp.Diff(want, texts(delivery.Data(template, delivered, delivery.Cluster{}))); diff != "" {
 				t.Errorf("data (-want +got):\n%s", diff)
 			}
 		})
@@ -151,7 +151,7 @@ func TestTextsOfDataAreRendered(t *testing.T) {
 func TestAPlaceholderInANameIsNotReplaced(t *testing.T) {
 	hostile := delivery.Token{ID: tokenID, Plaintext: plaintext, Name: "{{ .Token }}", Namespace: "{{ .Name }}"}
 	template := v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataText{"text": "{{ .Name }}{{ .Namespace }}"}}
-	if got := string(delivery.Data(template, hostile)["text"]); got != "{{ .Token }}{{ .Name }}" {
+	if got := string(delivery.Data(template, hostile, delivery.Cluster{})["text"]); got != "{{ .Token }}{{ .Name }}" {
 		t.Errorf("the text is %q", got)
 	}
 }
@@ -159,13 +159,13 @@ func TestAPlaceholderInANameIsNotReplaced(t *testing.T) {
 func TestKeysOfAFormatAreItsOwn(t *testing.T) {
 	for _, format := range formats {
 		template := v1alpha1.SecretTemplate{Format: format, Servers: []string{"git.example.com"}}
-		want := texts(delivery.Data(template, delivered))
+		want := texts(delivery.Data(template, delivered, delivery.Cluster{}))
 		template.Data = map[string]v1alpha1.DataText{"other": "text"}
 		for _, key := range delivery.Keys(format) {
 			template.Data[key] = "theirs"
 		}
 		want["other"] = "text"
-		if diff := cmp.Diff(want, texts(delivery.Data(template, delivered))); diff != "" {
+		if diff := cmp.Diff(want, texts(delivery.Data(template, delivered, delivery.Cluster{}))); diff != "" {
 			t.Errorf("data of %s (-want +got):\n%s", format, diff)
 		}
 	}
@@ -182,7 +182,7 @@ func TestAllKeysAreThoseOfTheFormatAndTheData(t *testing.T) {
 			t.Errorf("keys of %q (-want +got):\n%s", format, diff)
 		}
 	}
-	if got := delivery.Data(v1alpha1.SecretTemplate{Format: "Envelope", Data: extra}, delivered); got != nil {
+	if got := delivery.Data(v1alpha1.SecretTemplate{Format: "Envelope", Data: extra}, delivered, delivery.Cluster{}); got != nil {
 		t.Errorf("a format that is unknown has %q", got)
 	}
 }
@@ -193,7 +193,7 @@ func TestNoTextGrowsPastASecret(t *testing.T) {
 	longest := delivery.Token{Plaintext: plaintext, Name: strings.Repeat("n", 63), Namespace: strings.Repeat("n", 63)}
 	for _, placeholder := range []string{"{{ .Token }}", "{{ .Name }}", "{{ .Namespace }}", "\U0010ffff"} {
 		text := strings.Repeat(placeholder, mostText/len([]rune(placeholder)))
-		data := delivery.Data(v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataText{"text": v1alpha1.DataText(text)}}, longest)
+		data := delivery.Data(v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataText{"text": v1alpha1.DataText(text)}}, longest, delivery.Cluster{})
 		if size := len(data["text"]); size > corev1.MaxSecretSize/2 {
 			t.Errorf("%s makes %d bytes, and a Secret takes %d", placeholder, size, corev1.MaxSecretSize)
 		}
@@ -204,7 +204,7 @@ func TestNoTextGrowsPastASecret(t *testing.T) {
 // docker do, both of which go by auth where it is there.
 func TestDockerConfigReadsAsKubernetesReadsIt(t *testing.T) {
 	template := v1alpha1.SecretTemplate{Format: v1alpha1.SecretFormatDockerConfigJSON, Servers: []string{"registry.example.com:5000"}}
-	data := delivery.Data(template, delivered)[corev1.DockerConfigJsonKey]
+	data := delivery.Data(template, delivered, delivery.Cluster{})[corev1.DockerConfigJsonKey]
 	var config struct {
 		Auths map[string]struct{ Username, Password, Email, Auth string }
 	}
@@ -239,7 +239,7 @@ func TestGitSignsInWithTheNetrc(t *testing.T) {
 	host := strings.TrimPrefix(server.URL, "http://")
 	template := v1alpha1.SecretTemplate{Format: v1alpha1.SecretFormatNetrc, Servers: []string{"a.example.com", host, "z.example.com:8443"}}
 	home := t.TempDir()
-	if err := os.WriteFile(filepath.Join(home, ".netrc"), delivery.Data(template, delivered)[delivery.KeyNetrc], 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(home, ".netrc"), delivery.Data(template, delivered, delivery.Cluster{})[delivery.KeyNetrc], 0o600); err != nil {
 		t.Fatal(err)
 	}
 

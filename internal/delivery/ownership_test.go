@@ -136,7 +136,7 @@ func TestOwnedDataAreTheKeysThatWeApplied(t *testing.T) {
 }
 
 func TestNoKeysAreNotOwned(t *testing.T) {
-	if delivery.OwnsData(recorded(t, "applied"), manager, delivery.Keys("Kubeconfig")) {
+	if delivery.OwnsData(recorded(t, "applied"), manager, delivery.Keys("Envelope")) {
 		t.Error("OwnsData holds for a format that is unknown")
 	}
 }

@@ -36,7 +36,7 @@ var _ = Describe("Samples", func() {
 				}
 			}
 		}
-		Expect(formats).To(HaveLen(4), "a sample for each format")
+		Expect(formats).To(HaveLen(5), "a sample for each format")
 	})
 
 	It("of revocations are all applied, and stand beside the kustomization, since each voids tokens", func(ctx SpecContext) {

@@ -184,8 +184,8 @@ func TestWhatIsInvalidNamesItsFieldAndWhatToDo(t *testing.T) {
 			schedule.InvalidError{Field: "spec.secret.name", Reason: "SpecInvalid", Message: `"My_Secret" is not a name for a Secret: use up to 253 lower-case letters, digits, - and ., such as ci-token`},
 		},
 		{
-			"a format that does not exist", secret(v1alpha1.SecretTemplate{Format: "Kubeconfig"}), "",
-			schedule.InvalidError{Field: "spec.secret.format", Reason: "SpecInvalid", Message: `"Kubeconfig" is unknown: use Opaque, BasicAuth, DockerConfigJson or Netrc, and another secret.name`},
+			"a format that does not exist", secret(v1alpha1.SecretTemplate{Format: "Envelope"}), "",
+			schedule.InvalidError{Field: "spec.secret.format", Reason: "SpecInvalid", Message: `"Envelope" is unknown: use Opaque, BasicAuth, DockerConfigJson, Netrc or Kubeconfig, and another secret.name`},
 		},
 		{
 			"a Netrc for no host", secret(v1alpha1.SecretTemplate{Format: "Netrc"}), "",
@@ -193,11 +193,15 @@ func TestWhatIsInvalidNamesItsFieldAndWhatToDo(t *testing.T) {
 		},
 		{
 			"hosts for a format without", secret(v1alpha1.SecretTemplate{Servers: []string{"git.example.com"}}), "",
-			schedule.InvalidError{Field: "spec.secret.servers", Reason: "SpecInvalid", Message: `it names the hosts that a Netrc or DockerConfigJson is for: remove it, or choose one of these formats`},
+			schedule.InvalidError{Field: "spec.secret.servers", Reason: "SpecInvalid", Message: `it names the hosts that a Netrc, DockerConfigJson or Kubeconfig is for: remove it, or choose one of these formats`},
 		},
 		{
 			"a host with a line of its own", secret(v1alpha1.SecretTemplate{Format: "Netrc", Servers: []string{"git.example.com\nmachine evil.example.com"}}), "",
 			schedule.InvalidError{Field: "spec.secret.servers[0]", Reason: "SpecInvalid", Message: `"git.example.com\nmachine evil.example.com" is not a host name, with a port where one is needed, such as git.example.com`},
+		},
+		{
+			"a Kubeconfig for two servers", secret(v1alpha1.SecretTemplate{Format: "Kubeconfig", Servers: []string{"a.example.com", "b.example.com"}}), "",
+			schedule.InvalidError{Field: "spec.secret.servers", Reason: "SpecInvalid", Message: `it has 2 members, and a Kubeconfig is for one: give one`},
 		},
 		{
 			"a key that is a path", secret(v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataText{"../a": "text"}}), "",

@@ -108,11 +108,11 @@ func checkSecret(secret *v1alpha1.SecretTemplate) *InvalidError {
 	served := false
 	switch secret.Format {
 	case "", v1alpha1.SecretFormatOpaque, v1alpha1.SecretFormatBasicAuth:
-	case v1alpha1.SecretFormatDockerConfigJSON, v1alpha1.SecretFormatNetrc:
+	case v1alpha1.SecretFormatDockerConfigJSON, v1alpha1.SecretFormatNetrc, v1alpha1.SecretFormatKubeconfig:
 		served = true
 	default:
 		return invalid("spec.secret.format", v1alpha1.ReasonSpecInvalid,
-			"%q is unknown: use Opaque, BasicAuth, DockerConfigJson or Netrc, and another secret.name", string(secret.Format))
+			"%q is unknown: use Opaque, BasicAuth, DockerConfigJson, Netrc or Kubeconfig, and another secret.name", string(secret.Format))
 	}
 	switch {
 	case served && len(secret.Servers) == 0:
@@ -120,7 +120,9 @@ func checkSecret(secret *v1alpha1.SecretTemplate) *InvalidError {
 			"it names the hosts that a %s is for, and is missing: give at least one, such as git.example.com", secret.Format)
 	case !served && len(secret.Servers) > 0:
 		return invalid("spec.secret.servers", v1alpha1.ReasonSpecInvalid,
-			"it names the hosts that a Netrc or DockerConfigJson is for: remove it, or choose one of these formats")
+			"it names the hosts that a Netrc, DockerConfigJson or Kubeconfig is for: remove it, or choose one of these formats")
+	case secret.Format == v1alpha1.SecretFormatKubeconfig && len(secret.Servers) > 1:
+		return invalid("spec.secret.servers", v1alpha1.ReasonSpecInvalid, "it has %d members, and a Kubeconfig is for one: give one", len(secret.Servers))
 	}
 	err := checkSet("spec.secret.servers", secret.Servers, mostServers, "", func(server string) string {
 		if len(server) > longestServer || !serverPattern.MatchString(server) {

@@ -19,12 +19,12 @@ type SecretTemplateApplyConfiguration struct {
 	// format is the shape of the Secret. Opaque, the default: key token.
 	// BasicAuth: keys username (the token ID) and password. DockerConfigJson:
 	// key .dockerconfigjson for image registries. Netrc: key .netrc for git and
-	// curl. Fixed while name stays.
+	// curl. Kubeconfig: key kubeconfig for kubectl. Fixed while name stays.
 	Format *apiv1alpha1.SecretFormat `json:"format,omitempty"`
 	// servers are the host names, with a port where one is needed, that a
-	// Netrc or DockerConfigJson is for, such as git.example.com; at least one,
-	// at most 16. Required with these formats, absent with the others. A change
-	// brings a new token.
+	// Netrc, DockerConfigJson or Kubeconfig is for, such as git.example.com; at
+	// least one, at most 16, and just one for a Kubeconfig. Required with these
+	// formats, absent with the others. A change brings a new token.
 	Servers []string `json:"servers,omitempty"`
 	// data are further keys of the Secret, each with a text in which
 	// {{ .Token }}, {{ .Name }} and {{ .Namespace }} stand for the token and for the
