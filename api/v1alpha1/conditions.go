@@ -25,7 +25,7 @@ const (
 // The condition of a TokenRevocation or ClusterTokenRevocation is ConditionReady:
 // True, ReasonRevoked, when the records of all tokens that it names say so, and a
 // copy of a TokenRevocation is where the namespace cannot delete it; Unknown,
-// ReasonRevoking, until then; False, ReasonSpecInvalid, when it names nothing that
+// ReasonRevoking or ReasonTooManyRevocations, until then; False, ReasonSpecInvalid, when it names nothing that
 // can be understood. Verifiers do not wait for it.
 
 // Reasons of conditions and of the events that announce them.
@@ -76,6 +76,9 @@ const (
 	ReasonCutOff = "CutOff"
 	// ReasonRevoking: a revocation is not yet written into all records.
 	ReasonRevoking = "Revoking"
+	// ReasonTooManyRevocations: a namespace deleted so many revocations lately that no
+	// more of them may be deleted for a while; they are in force.
+	ReasonTooManyRevocations = "TooManyRevocations"
 	// ReasonKeyLost: the key Secret is missing though records exist.
 	ReasonKeyLost = "KeyLost"
 	// ReasonSubjectNotFound: the service account that the token is to act as does

@@ -27,15 +27,15 @@ const (
 
 // cleanUp deletes a revocation of no more use, or says when to look again. One of
 // the cluster stays as long as there is a record that it names, whatever became of
-// that: a copy also as long as its original, and one that was made from a service
-// account as long as that says the same.
+// that, and one that was made from a service account as long as that says the same.
+// A copy stays as long as its original: what had a record says so itself by then.
 func (r *Reconciler) cleanUp(ctx context.Context, o *order, counted tally, now time.Time) (ctrl.Result, error) {
 	kept, needed := Retention, counted.matching > 0
 	switch {
 	case o.revocation.Ref.Namespace != "":
 		needed = false // its copy goes on
 	case o.original != (revocation.Ref{}):
-		kept = copyRetention
+		kept, needed = copyRetention, false
 		fallthrough
 	case o.account != (client.ObjectKey{}):
 		there, err := r.exists(ctx, o)

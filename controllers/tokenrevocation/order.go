@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -83,16 +84,29 @@ func copyName(object metav1.Object) string {
 	return "copy-" + object.GetNamespace() + "-" + string(object.GetUID())
 }
 
-// protect makes the copy of a TokenRevocation. It says the moment that counts, by
-// the original's creation, so that it voids nothing more.
-func (r *Reconciler) protect(ctx context.Context, o *order) error {
+const (
+	// mostOrphans bounds how many copies of a namespace are kept whose originals are
+	// gone: else making and deleting revocations would fill the store with copies.
+	mostOrphans = 100
+
+	// crowdedRetry is how soon is looked again whether there is room for a copy.
+	crowdedRetry = 10 * time.Minute
+)
+
+// protect makes the copy of a TokenRevocation, and says whether there is one. It
+// says the moment that counts, by the original's creation, so that it voids nothing
+// more.
+func (r *Reconciler) protect(ctx context.Context, o *order) (protected bool, err error) {
 	original, ok := o.object.(*v1alpha1.TokenRevocation)
 	if !ok {
-		return nil
+		return true, nil
 	}
 	key := client.ObjectKey{Name: copyName(original)}
 	if err := r.Client.Get(ctx, key, &v1alpha1.ClusterTokenRevocation{}); client.IgnoreNotFound(err) != nil || err == nil {
-		return err
+		return err == nil, err
+	}
+	if orphans, err := r.orphans(ctx, original.Namespace); err != nil || orphans >= mostOrphans {
+		return false, err
 	}
 	made := &v1alpha1.ClusterTokenRevocation{
 		ObjectMeta: metav1.ObjectMeta{
@@ -104,7 +118,29 @@ func (r *Reconciler) protect(ctx context.Context, o *order) error {
 	made.Spec.All = false // the namespace alone means all that is in it
 	made.Spec.Before = v1alpha1.NewTimestamp(o.revocation.Before)
 	if err := r.Client.Create(ctx, made, client.FieldOwner(FieldManager)); client.IgnoreAlreadyExists(err) != nil {
-		return fmt.Errorf("keep a copy of %s in namespace %s: %w", o.revocation.Ref, original.Namespace, err)
+		return false, fmt.Errorf("keep a copy of %s in namespace %s: %w", o.revocation.Ref, original.Namespace, err)
 	}
-	return nil
+	return true, nil
+}
+
+// orphans counts the copies of a namespace whose originals are gone.
+func (r *Reconciler) orphans(ctx context.Context, namespace string) (count int, err error) {
+	originals := &v1alpha1.TokenRevocationList{}
+	if err := r.Client.List(ctx, originals, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return 0, fmt.Errorf("list revocations of namespace %s: %w", namespace, err)
+	}
+	there := make(map[string]bool, len(originals.Items))
+	for i := range originals.Items {
+		there[copyName(&originals.Items[i])] = true
+	}
+	copies := &v1alpha1.ClusterTokenRevocationList{}
+	if err := r.Client.List(ctx, copies, client.UnsafeDisableDeepCopy); err != nil {
+		return 0, fmt.Errorf("list copies of revocations: %w", err)
+	}
+	for i := range copies.Items {
+		if originalOf(&copies.Items[i]).Namespace == namespace && !there[copies.Items[i].Name] {
+			count++
+		}
+	}
+	return count, nil
 }

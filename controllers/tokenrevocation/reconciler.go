@@ -71,7 +71,8 @@ func (r *Reconciler) reconcile(ctx context.Context, o *order, now time.Time) (ct
 	}
 	// First what the namespace cannot undo, then what counts for ever, and only then
 	// the word that it is done: from that on whoever made it may delete it.
-	if err := r.protect(ctx, o); err != nil {
+	protected, err := r.protect(ctx, o)
+	if err != nil {
 		return ctrl.Result{}, err
 	}
 	if err := r.begin(ctx, o, now); err != nil {
@@ -80,6 +81,9 @@ func (r *Reconciler) reconcile(ctx context.Context, o *order, now time.Time) (ct
 	counted, err := r.cutOff(ctx, o, now)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if !protected {
+		return ctrl.Result{RequeueAfter: crowdedRetry}, r.reportCrowd(ctx, o, counted, now)
 	}
 	if err := r.report(ctx, o, counted, now); err != nil {
 		return ctrl.Result{}, err
@@ -126,6 +130,15 @@ func (r *Reconciler) report(ctx context.Context, o *order, counted tally, now ti
 		r.Recorder.Eventf(o.object, nil, corev1.EventTypeNormal, v1alpha1.ReasonRevoked, "Revoke", "revoked %d tokens that were made up to %s", counted.revoked, o.status.EffectiveBefore)
 	}
 	return err
+}
+
+// reportCrowd says that it is in force, and may not be deleted yet.
+func (r *Reconciler) reportCrowd(ctx context.Context, o *order, counted tally, now time.Time) error {
+	return r.write(ctx, o, func(status *v1alpha1.RevocationStatus) {
+		status.Revoked = raised(status.Revoked, counted.revoked)
+		o.condition(status, now, metav1.ConditionUnknown, v1alpha1.ReasonTooManyRevocations, fmt.Sprintf(
+			"every token that it names is revoked, but the namespace has deleted %d revocations within a day: this one cannot be deleted until their copies are gone", mostOrphans))
+	})
 }
 
 // raised is a count that never falls: the records that it was counted by go.

@@ -205,13 +205,47 @@ func TestRevocationsAreDeletedWhenTheyAreOfNoMoreUse(t *testing.T) {
 	w.Expect(w.exists(copied)).To(gomega.BeTrue(), "its original is there")
 	at(made, tokenrevocation.Retention+time.Minute)
 	w.Expect(w.exists(made)).To(gomega.BeFalse())
-	w.Expect(at(copied, 2*tokenrevocation.Retention)).To(gomega.BeNumerically(">", 0))
-	w.Expect(w.exists(copied)).To(gomega.BeTrue(), "there is a record that it names")
-	w.Expect(w.admin.Delete(w.Context(), rec)).To(gomega.Succeed())
 	w.Expect(at(copied, time.Hour)).To(gomega.BeNumerically("~", 23*time.Hour, time.Minute))
 	w.Expect(w.exists(copied)).To(gomega.BeTrue(), "what has no record may be alive")
+	late := w.record("late", 1)
 	at(copied, 25*time.Hour)
 	w.Expect(w.exists(copied)).To(gomega.BeFalse())
+	w.Expect(w.status(rec).Reason).To(gomega.Equal(v1alpha1.EndReasonCutOff), "what had a record says so itself")
+	if late.CreationTimestamp.Time.After(made.CreationTimestamp.Time) {
+		w.Expect(w.status(late)).To(gomega.BeZero())
+	}
+}
+
+func TestANamespaceThatMakesAndDeletesRevocationsFillsNoStore(t *testing.T) {
+	w := newWorld(t)
+	rec := w.record("deploy", 1)
+	const most = 100
+	for i := range most {
+		orphan := &v1alpha1.ClusterTokenRevocation{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("copy-%s-%d", w.namespace, i), Annotations: map[string]string{v1alpha1.AnnotationCopyOf: w.namespace + "/gone"}},
+			Spec:       v1alpha1.ClusterTokenRevocationSpec{Namespace: w.namespace, RevocationSpec: v1alpha1.RevocationSpec{TokenIDs: []string{"abcdefgh234567ab"}}},
+		}
+		w.Expect(w.admin.Create(w.Context(), orphan)).To(gomega.Succeed())
+	}
+	made := w.revoke("one-more", all)
+	again, err := w.reconcile(made)
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.Expect(again).To(gomega.Equal(10 * time.Minute))
+	w.Expect(w.status(rec).Reason).To(gomega.Equal(v1alpha1.EndReasonCutOff), "it is in force")
+	w.Expect(w.copies()).To(gomega.HaveLen(most))
+	ready := meta.FindStatusCondition(made.Status.Conditions, v1alpha1.ConditionReady)
+	w.Expect(ready).To(gomega.And(gomega.HaveField("Status", metav1.ConditionUnknown), gomega.HaveField("Reason", v1alpha1.ReasonTooManyRevocations)), "and cannot be deleted")
+	w.writes.count = 0
+	_, err = w.reconcile(made)
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.Expect(w.writes.count).To(gomega.BeZero())
+
+	orphan := w.copies()[0]
+	w.Expect(w.admin.Delete(w.Context(), &orphan)).To(gomega.Succeed())
+	_, err = w.reconcile(made)
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.Expect(meta.IsStatusConditionTrue(made.Status.Conditions, v1alpha1.ConditionReady)).To(gomega.BeTrue())
+	w.Expect(w.copies()).To(gomega.HaveLen(most))
 }
 
 func TestARevocationOfAWholeClusterStaysAsLongAsThereIsARecordThatItNames(t *testing.T) {

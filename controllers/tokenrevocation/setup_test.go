@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/onsi/gomega"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -29,6 +30,7 @@ func (w *world) startController() {
 	ctx, cancel := context.WithCancel(w.Context())
 	w.Expect(index.Setup(ctx, mgr.GetFieldIndexer())).To(gomega.Succeed())
 	w.reconciler.Client, w.reconciler.Clock = mgr.GetClient(), clock.RealClock{}
+	w.reconciler.Recorder = &events.FakeRecorder{} // that of the world is full once many are announced
 	w.Expect(w.reconciler.SetupWithManager(mgr)).To(gomega.Succeed())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
