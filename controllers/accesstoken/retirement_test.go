@@ -7,6 +7,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -69,12 +70,15 @@ var _ = Describe("A token that nobody uses", Serial, func() {
 		w.consistent(ctx)
 	})
 
-	It("counts as finished after the same time again", func(ctx context.Context) {
-		w, p, _ := retiring(ctx, "")
+	It("counts as finished after the same time again, and is deleted if it is to be", func(ctx context.Context) {
+		w, p, _ := retiring(ctx, "24h")
 		trackUses(ctx, w.clock.Now())
 		p.after(ctx, 96*time.Hour+2*time.Second)
 		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRetired)
 		Expect(w.token(ctx).Status.EndedAt).NotTo(BeEmpty())
+		w.seen(ctx)
+		p.after(ctx, 120*time.Hour)
+		Expect(apierrors.IsNotFound(admin.Get(ctx, w.key, &v1alpha1.AccessToken{}))).To(BeTrue())
 	})
 
 	It("stays while somebody uses it", func(ctx context.Context) {

@@ -45,5 +45,5 @@ func TrackedSince(ctx context.Context, live client.Reader, namespace string) (si
 		return time.Time{}, false, fmt.Errorf("read ConfigMap %s/%s: %w", namespace, TrackingName, err)
 	}
 	since, err = v1alpha1.Timestamp(object.Data[sinceKey]).Parse()
-	return since, err == nil, nil //nolint:nilerr // what cannot be read says nothing
+	return since, err == nil, nil // what cannot be read says nothing
 }

@@ -94,7 +94,10 @@ func (s State) endedAt() v1alpha1.Timestamp {
 	if end, finished := s.finishedByAge(); finished {
 		return v1alpha1.NewTimestamp(end)
 	}
-	if found && current.revoked() && (s.unsubjected() || s.outlawed() || s.retired()) || s.cutOff() {
+	if at, ok := s.retiredAt(); ok && s.retired() {
+		return v1alpha1.NewTimestamp(at)
+	}
+	if found && current.revoked() && (s.unsubjected() || s.outlawed()) || s.cutOff() {
 		return current.Object.Status.RevokedAt
 	}
 	if found && current.verifies(s.Now) {
