@@ -77,22 +77,22 @@ type AccessTokenPolicySpec struct {
 //
 // +kubebuilder:validation:MinProperties=1
 type PolicyQuota struct {
-	// tokens is how many there are in a namespace at most, from 0 to 5000.
+	// tokens is how many there are in a namespace at most, from 0 to 10000.
 	// Absent means that this policy does not say; where none does, it is 100.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=5000
+	// +kubebuilder:validation:Maximum=10000
 	Tokens *int32 `json:"tokens,omitempty"`
 
 	// tokensPerSubject is how many act as the same service account or user in a
-	// namespace at most, from 0 to 5000. It does not concern tokens that are
+	// namespace at most, from 0 to 10000. It does not concern tokens that are
 	// their own principals. Absent means that this policy does not say; where
 	// none does, it is 10.
 	//
 	// +optional
 	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=5000
+	// +kubebuilder:validation:Maximum=10000
 	TokensPerSubject *int32 `json:"tokensPerSubject,omitempty"`
 }
 

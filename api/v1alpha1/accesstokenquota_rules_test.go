@@ -32,7 +32,7 @@ var _ = Describe("AccessTokenQuota", func() {
 		quota := accessTokenQuota(v1alpha1.AccessTokenQuotaName)
 		Expect(admin.Create(ctx, quota)).To(Succeed())
 		holders := []v1alpha1.PlaceHolder{
-			{UID: "u2", Name: "nightly", GrantedAt: "2026-11-24T09:00:00Z", Subject: "ServiceAccount/deployer", AfterRevision: 3},
+			{UID: "u2", Name: "nightly", GrantedAt: "2026-11-24T09:00:00Z", Subject: "ServiceAccount/deployer"},
 			{UID: "u1", Name: "ci", GrantedAt: "2026-11-24T09:00:00Z"},
 		}
 		quota.Status = v1alpha1.AccessTokenQuotaStatus{Used: 2, Hard: 5, HardPerSubject: 1, Holders: holders, GrantsFrom: "2026-11-24T09:01:00Z"}

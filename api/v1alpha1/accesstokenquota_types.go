@@ -73,13 +73,6 @@ type PlaceHolder struct {
 	// +required
 	// +kubebuilder:validation:MaxLength=27
 	GrantedAt Timestamp `json:"grantedAt"`
-
-	// afterRevision is the highest revision that it had been issued by then.
-	// Absent means none.
-	//
-	// +optional
-	// +kubebuilder:validation:Minimum=1
-	AfterRevision int64 `json:"afterRevision,omitempty"`
 }
 
 // AccessTokenQuota shows how many AccessTokens of a namespace have a token, or are

@@ -20,6 +20,10 @@ const (
 	// nothing will replace it before, and when its schedule leaves a gap in which
 	// there is none. Absent otherwise.
 	ConditionExpiring = "Expiring"
+
+	// ConditionQuotaExceeded is True while a token is wanted and the namespace,
+	// or the subject in it, has as many as it may have. Absent otherwise.
+	ConditionQuotaExceeded = "QuotaExceeded"
 )
 
 // The condition of a TokenRevocation or ClusterTokenRevocation is ConditionReady:
@@ -79,6 +83,12 @@ const (
 	// ReasonTooManyRevocations: a namespace deleted so many revocations lately that no
 	// more of them may be deleted for a while; they are in force.
 	ReasonTooManyRevocations = "TooManyRevocations"
+	// ReasonQuotaExceeded: there are as many tokens as there may be; this one
+	// waits for a place to come free.
+	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonQuotaRebuilt: an AccessTokenQuota was deleted or emptied, and was made
+	// anew from the tokens that there are (events only).
+	ReasonQuotaRebuilt = "QuotaRebuilt"
 	// ReasonKeyLost: the key Secret is missing though records exist.
 	ReasonKeyLost = "KeyLost"
 	// ReasonSubjectNotFound: the service account that the token is to act as does

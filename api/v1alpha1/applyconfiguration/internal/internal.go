@@ -365,9 +365,6 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.PlaceHolder
   map:
     fields:
-    - name: afterRevision
-      type:
-        scalar: numeric
     - name: grantedAt
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Timestamp

@@ -20,9 +20,6 @@ type PlaceHolderApplyConfiguration struct {
 	Subject *string `json:"subject,omitempty"`
 	// grantedAt is when it got the place.
 	GrantedAt *apiv1alpha1.Timestamp `json:"grantedAt,omitempty"`
-	// afterRevision is the highest revision that it had been issued by then.
-	// Absent means none.
-	AfterRevision *int64 `json:"afterRevision,omitempty"`
 }
 
 // PlaceHolderApplyConfiguration constructs a declarative configuration of the PlaceHolder type for use with
@@ -60,13 +57,5 @@ func (b *PlaceHolderApplyConfiguration) WithSubject(value string) *PlaceHolderAp
 // If called multiple times, the GrantedAt field is set to the value of the last call.
 func (b *PlaceHolderApplyConfiguration) WithGrantedAt(value apiv1alpha1.Timestamp) *PlaceHolderApplyConfiguration {
 	b.GrantedAt = &value
-	return b
-}
-
-// WithAfterRevision sets the AfterRevision field in the declarative configuration to the given value
-// and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the AfterRevision field is set to the value of the last call.
-func (b *PlaceHolderApplyConfiguration) WithAfterRevision(value int64) *PlaceHolderApplyConfiguration {
-	b.AfterRevision = &value
 	return b
 }

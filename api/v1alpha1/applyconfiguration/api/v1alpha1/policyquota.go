@@ -10,11 +10,11 @@ package v1alpha1
 // deleted has none. A lower limit takes no token away: it only lets no other one
 // follow.
 type PolicyQuotaApplyConfiguration struct {
-	// tokens is how many there are in a namespace at most, from 0 to 5000.
+	// tokens is how many there are in a namespace at most, from 0 to 10000.
 	// Absent means that this policy does not say; where none does, it is 100.
 	Tokens *int32 `json:"tokens,omitempty"`
 	// tokensPerSubject is how many act as the same service account or user in a
-	// namespace at most, from 0 to 5000. It does not concern tokens that are
+	// namespace at most, from 0 to 10000. It does not concern tokens that are
 	// their own principals. Absent means that this policy does not say; where
 	// none does, it is 10.
 	TokensPerSubject *int32 `json:"tokensPerSubject,omitempty"`
