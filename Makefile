@@ -6,7 +6,7 @@
 #   KUBEBUILDER_ASSETS=FOLDER    take etcd, kube-apiserver, … from here; what it lacks is built
 #   TEST=./internal/token/...    what `make test` and `make test-race` test (default ./...)
 #   TESTFLAGS="-run X -v"        further flags of go test
-#   N=20000                      how many AccessTokens `make bench` makes
+#   N=10000                      how many AccessTokens `make bench` makes, at most 10000
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c

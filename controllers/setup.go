@@ -16,12 +16,14 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/accesstoken"
+	"github.com/accesstoken-dev/accesstoken-operator/controllers/accesstokenquota"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrecord"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrevocation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/audit"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/delivery"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/quota"
 )
 
 // Options are what the controllers of tokens and records need besides the
@@ -52,8 +54,9 @@ type Options struct {
 // Setup registers the controllers of tokens and records with a manager whose
 // cache and client were made with CacheOptions and ClientOptions.
 func Setup(mgr ctrl.Manager, o Options) error {
+	fence := quota.NewFence()
 	tokens := accesstoken.New(accesstoken.Options{
-		Client: mgr.GetClient(), Live: o.Live, Keys: o.Keys, ClusterID: o.ClusterID, Cluster: o.Cluster, Namespace: o.Namespace,
+		Client: mgr.GetClient(), Live: o.Live, Keys: o.Keys, ClusterID: o.ClusterID, Cluster: o.Cluster, Namespace: o.Namespace, Fence: fence,
 		Recorder: mgr.GetEventRecorder(accesstoken.Name), Metrics: o.Metrics, Audit: o.Audit, Random: rand.Reader, Clock: o.Clock,
 	})
 	if err := tokens.SetupWithManager(mgr, o.Workers, o.Reopen); err != nil {
@@ -72,6 +75,12 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	accounts := &tokenrevocation.AccountReconciler{Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder(tokenrevocation.AccountName)}
 	if err := accounts.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up revocations by service accounts: %w", err)
+	}
+	quotas := accesstokenquota.New(accesstokenquota.Options{
+		Client: mgr.GetClient(), Live: o.Live, Fence: fence, Recorder: mgr.GetEventRecorder(accesstokenquota.Name), Clock: o.Clock,
+	})
+	if err := quotas.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up quotas: %w", err)
 	}
 	return nil
 }
@@ -92,13 +101,13 @@ func CacheOptions() cache.Options {
 		panic(err) // the label is a constant
 	}
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Secret{}:              {Label: labels.NewSelector().Add(*labelled), Transform: dropContent},
-		&v1alpha1.AccessToken{}:       {Transform: dropUnread},
-		&v1alpha1.TokenRecord{}:       {Transform: dropUnread},
-		&corev1.ServiceAccount{}:      {Transform: dropUnread},
-		&corev1.Namespace{}:           {Transform: dropUnread},
-		&v1alpha1.AccessTokenPolicy{}: {Transform: dropUnread},
-
+		&corev1.ServiceAccount{}:           {Transform: dropUnread},
+		&corev1.Secret{}:                   {Label: labels.NewSelector().Add(*labelled), Transform: dropContent},
+		&corev1.Namespace{}:                {Transform: dropUnread},
+		&v1alpha1.AccessToken{}:            {Transform: dropUnread},
+		&v1alpha1.AccessTokenPolicy{}:      {Transform: dropUnread},
+		&v1alpha1.AccessTokenQuota{}:       {Transform: dropUnread},
+		&v1alpha1.TokenRecord{}:            {Transform: dropUnread},
 		&v1alpha1.TokenRevocation{}:        {Transform: dropUnread},
 		&v1alpha1.ClusterTokenRevocation{}: {Transform: dropUnread},
 	}}

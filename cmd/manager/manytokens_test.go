@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
@@ -40,6 +41,7 @@ func TestManyTokens(t *testing.T) {
 	forgetLease(t)
 	forgetTokens(t)
 	namespace := testenv.Namespace(t)
+	objects.Raise(t, namespace, 1000)
 	leader := readyManager(t, "--leader-elect=true")
 	standby := readyManager(t, "--leader-elect=true")
 	declareMany(t, namespace, "rest", atRest, v1alpha1.AccessTokenSpec{Rotation: &v1alpha1.Rotation{Interval: "24h"}})

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
@@ -27,6 +28,7 @@ func TestOverdueRotationsAreSpread(t *testing.T) {
 	g := gomega.NewWithT(t)
 	forgetTokens(t)
 	namespace := testenv.Namespace(t)
+	objects.Raise(t, namespace, overdueTokens)
 	restAfterwards(t, namespace)
 	seen := collect(t, namespace)
 	before := readyManager(t)

@@ -250,6 +250,7 @@ func (s sequence) takenOver(ctx context.Context, meanwhile func(context.Context,
 // sleepBefore begins a pass that sleeps before its nth write, until it is told
 // to wake up and finish; nil when the pass is over before.
 func (p *process) sleepBefore(ctx context.Context, nth int) (wake func()) {
+	p.grant(ctx)
 	reached, resume, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	p.client.set(pauseBefore(nth, reached, resume))
 	go func() {

@@ -25,6 +25,8 @@ var (
 	errGone = errors.New("the AccessToken was deleted")
 	// errStale ends a pass that decided about a state that is no more.
 	errStale = errors.New("the AccessToken changed meanwhile")
+	// errNoPlace ends an issue whose place was given away.
+	errNoPlace = errors.New("the AccessToken holds no place any more")
 )
 
 // pass is one reconcile of one object: what was observed, and what was done.
@@ -38,6 +40,7 @@ type pass struct {
 	recheck      time.Time
 	checked      v1alpha1.CreatorCheck // how the right to the subject was proved
 	issuing      int64                 // the revision issued last in this pass, which the status lacks
+	placed       bool                  // the place was looked up
 }
 
 func (p *pass) key() client.ObjectKey { return client.ObjectKeyFromObject(p.token) }
@@ -51,6 +54,9 @@ func (p *pass) run(ctx context.Context, now time.Time) (*lifecycle.State, error)
 		return nil, err
 	}
 	for range maxActions {
+		if err := p.observePlace(ctx, state); err != nil {
+			return state, err
+		}
 		if err := p.proveCreator(ctx, state); err != nil {
 			return state, err
 		}

@@ -46,7 +46,11 @@ func (p *pass) issue(ctx context.Context, state *lifecycle.State, a lifecycle.Is
 	if err != nil {
 		return err
 	}
-	if err := p.Client.Create(ctx, object, client.FieldOwner(FieldManager)); err != nil {
+	if err := p.createRecord(ctx, state, object); err != nil {
+		if errors.Is(err, errNoPlace) {
+			state.Place = lifecycle.Place{}
+			return nil
+		}
 		if apierrors.IsAlreadyExists(err) {
 			return p.awaitOther(ctx, state, object.Name)
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/quota"
 )
 
 // FieldManager is the name under which the operator owns fields.
@@ -63,6 +64,12 @@ type Options struct {
 	// PolicySettle is how long before an AccessToken with a subject the admission
 	// policies have to be there; zero means delegation.DefaultSettle.
 	PolicySettle time.Duration
+	// Times say how long a grant of a place counts; zero means
+	// quota.DefaultTimes.
+	Times quota.Times
+	// Fence is shared with whoever gives places away in this process; nil means
+	// that nobody does.
+	Fence *quota.Fence
 	// Recorder announces what happened; it may drop.
 	Recorder events.EventRecorder
 	// Metrics count what happened.
@@ -84,16 +91,17 @@ type Reconciler struct {
 	conflicts *conflicts
 	failures  *failures
 	overtaken *overtaken
+	awaited   *awaited
 	statuses  *statuses
 	creators  *delegation.Checker
 }
 
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokens,verbs=get;list;watch;delete
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokens/status,verbs=patch
+// +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokenquotas,verbs=get;list;watch
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=tokenrecords,verbs=get;list;watch;create;issue
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=tokenrecords/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
 // +kubebuilder:rbac:groups="",resources=serviceaccounts;namespaces,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokenpolicies,verbs=get;list;watch
@@ -151,6 +159,10 @@ func statusUnwritten(statusErr, passErr error) error {
 
 // persist writes the status once, and notes what it announces.
 func (p *pass) persist(ctx context.Context, state *lifecycle.State, passErr error) error {
+	if until, quiet := p.quietly(state); quiet && passErr == nil {
+		p.recheck = until
+		return nil
+	}
 	before := p.token.Status
 	status := lifecycle.Summarize(*state, p.effectiveAge)
 	if passErr != nil && !superseded(passErr) {
@@ -211,5 +223,6 @@ func (r *Reconciler) forget(key client.ObjectKey) {
 	r.conflicts.forget(key)
 	r.failures.forget(key)
 	r.overtaken.forget(key)
+	r.awaited.forget(key)
 	r.statuses.forget(key)
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/delegation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/quota"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
 )
 
@@ -41,6 +42,12 @@ func New(options Options) *Reconciler {
 	if options.Waits == (lifecycle.Waits{}) {
 		options.Waits = lifecycle.DefaultWaits()
 	}
+	if options.Times == (quota.Times{}) {
+		options.Times = quota.DefaultTimes()
+	}
+	if options.Fence == nil {
+		options.Fence = quota.NewFence()
+	}
 	return &Reconciler{
 		Options: options,
 		// The first pass, not the construction: a standby begins to act when it
@@ -50,6 +57,7 @@ func New(options Options) *Reconciler {
 		conflicts: &conflicts{newStreaks()},
 		failures:  &failures{newStreaks()},
 		overtaken: &overtaken{newStreaks()},
+		awaited:   &awaited{newStreaks()},
 		statuses:  newStatuses(),
 		creators:  &delegation.Checker{Live: options.Live, Namespace: options.Namespace, Clock: options.Clock, Settle: options.PolicySettle},
 	}
@@ -84,6 +92,7 @@ func (r *Reconciler) watches(informers cache.Cache) []source.Source {
 		source.Kind[client.Object](informers, serviceAccount(), r.actingAs()),
 		source.Kind[client.Object](informers, &v1alpha1.AccessTokenPolicy{}, r.limited(everywhere), predicate.GenerationChangedPredicate{}),
 		source.Kind[client.Object](informers, namespaceMetadata(), r.limited(inside), predicate.LabelChangedPredicate{}),
+		source.Kind[client.Object](informers, &v1alpha1.AccessTokenQuota{}, r.places()),
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/accesstoken"
+	"github.com/accesstoken-dev/accesstoken-operator/controllers/accesstokenquota"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
@@ -54,6 +55,7 @@ type world struct {
 	ring      *keys.Ring
 	keeper    *keys.Keeper
 	events    *events.FakeRecorder
+	quotas    *accesstokenquota.Reconciler
 	tolerance time.Duration
 
 	// policySettle is none, but where the wait itself is the matter.
@@ -84,6 +86,7 @@ func newWorld(ctx context.Context) *world {
 		Live: admin, Namespace: w.namespace, Ring: w.ring, Clock: w.clock, Random: rand.Reader,
 		Recorder: w.events, Log: ctrl.Log, Reopen: func() {},
 	}
+	w.quotas = accesstokenquota.New(accesstokenquota.Options{Client: replicas[0], Live: live, Recorder: w.events, Clock: w.clock})
 	w.giveKey(ctx, "20260101t000000z-first")
 	return w
 }
@@ -120,8 +123,30 @@ func (w *world) start(replica int) *process {
 	return p
 }
 
+// grant settles the quota of the namespace, and waits until the replicas see it.
+func (w *world) grant(ctx context.Context) {
+	key := client.ObjectKey{Namespace: w.namespace, Name: v1alpha1.AccessTokenQuotaName}
+	before, after := &v1alpha1.AccessTokenQuota{}, &v1alpha1.AccessTokenQuota{}
+	gomega.Expect(client.IgnoreNotFound(replicas[0].Get(ctx, key, before))).To(gomega.Succeed())
+	_, err := w.quotas.Reconcile(ctx, ctrl.Request{NamespacedName: key})
+	gomega.Expect(err).NotTo(gomega.HaveOccurred())
+	gomega.Expect(client.IgnoreNotFound(replicas[0].Get(ctx, key, after))).To(gomega.Succeed())
+	if before.ResourceVersion == after.ResourceVersion {
+		return // it reads its own writes: there was none
+	}
+	for _, replica := range replicas {
+		gomega.Eventually(func(g gomega.Gomega) {
+			cached, current := &v1alpha1.AccessTokenQuota{}, &v1alpha1.AccessTokenQuota{}
+			g.Expect(client.IgnoreNotFound(admin.Get(ctx, key, current))).To(gomega.Succeed())
+			g.Expect(client.IgnoreNotFound(replica.Get(ctx, key, cached))).To(gomega.Succeed())
+			g.Expect(cached.ResourceVersion).To(gomega.Equal(current.ResourceVersion))
+		}).WithTimeout(patience).Should(gomega.Succeed())
+	}
+}
+
 // reconcile does one pass and notes which tokens can be read afterwards.
 func (p *process) reconcile(ctx context.Context) (ctrl.Result, error) {
+	p.grant(ctx)
 	result, err := p.reconciler.Reconcile(ctx, request(p.world))
 	p.note(ctx)
 	p.readable(ctx)

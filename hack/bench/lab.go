@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
@@ -83,6 +84,21 @@ func (l *lab) prepare(ctx context.Context) error {
 		return fmt.Errorf("client of the API server: %w", err)
 	}
 	l.streams = clients.RESTClient()
+	return l.raiseLimit(ctx)
+}
+
+// mostTokens is how many tokens a namespace can be allowed to have.
+const mostTokens = 10000
+
+// raiseLimit lets every namespace have as many tokens as can be.
+func (l *lab) raiseLimit(ctx context.Context) error {
+	p := &v1alpha1.AccessTokenPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: "bench"},
+		Spec:       v1alpha1.AccessTokenPolicySpec{Quota: &v1alpha1.PolicyQuota{Tokens: ptr.To[int32](mostTokens)}},
+	}
+	if err := l.admin.Create(ctx, p); err != nil {
+		return fmt.Errorf("raise the limit of tokens: %w", err)
+	}
 	return nil
 }
 

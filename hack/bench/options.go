@@ -93,6 +93,9 @@ func parseOptions(arguments []string, output io.Writer) (options, error) {
 	if o.workers < 0 || o.rotations < 1 || o.loaded < 1 {
 		problems = append(problems, errors.New("-workers, -rotations and -loaded must be positive"))
 	}
+	if most := max(slices.Max(append(o.sizes, 0)), o.loaded); most > mostTokens {
+		problems = append(problems, fmt.Errorf("-n and -loaded: %d tokens are more than the %d that a namespace can have", most, mostTokens))
+	}
 	return o, errors.Join(problems...)
 }
 

@@ -37,6 +37,11 @@ func (s State) conditions(status v1alpha1.AccessTokenStatus) []metav1.Condition 
 	} else {
 		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionStalled)
 	}
+	if v.reason == v1alpha1.ReasonQuotaExceeded {
+		set(v1alpha1.ConditionQuotaExceeded, metav1.ConditionTrue, v.reason, v.message)
+	} else {
+		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionQuotaExceeded)
+	}
 	switch message, sparse := s.sparseSchedule(status); {
 	case sparse:
 		set(v1alpha1.ConditionExpiring, metav1.ConditionTrue, v1alpha1.ReasonScheduleSparse, message)
@@ -101,6 +106,9 @@ func (s State) verdict(status v1alpha1.AccessTokenStatus) verdict {
 	}
 	if s.Refused() {
 		return verdict{metav1.ConditionFalse, v1alpha1.ReasonWriteFailed, s.Failure.Message, false}
+	}
+	if s.waitsForPlace() && s.Place.Refusal != "" {
+		return verdict{metav1.ConditionFalse, v1alpha1.ReasonQuotaExceeded, s.Place.Refusal, true}
 	}
 	if s.cutOff() {
 		return s.cutOffVerdict(status)

@@ -52,7 +52,7 @@ func Next(s State) Action {
 
 func issue(s State) Action {
 	cause, at, ok := Due(s)
-	if !ok || s.Now.Before(at) {
+	if !ok || s.Now.Before(at) || s.waitsForPlace() {
 		return nil
 	}
 	return Issue{Revision: s.nextRevision(), Cause: cause, Replaces: s.currentID()}

@@ -24,6 +24,7 @@ func declared(t *testing.T, spec v1alpha1.AccessTokenSpec) *situation {
 	t.Helper()
 	at := &v1alpha1.AccessToken{ObjectMeta: metav1.ObjectMeta{Name: "deploy", Namespace: "ci", UID: "uid-1", Generation: 1}, Spec: spec}
 	s := &situation{lifecycle.State{
+		Place: lifecycle.Place{Held: true},
 		Token: at, Template: delivery.Template(at), Published: map[string]bool{},
 		Now: now, StartedAt: now.Add(-24 * time.Hour), Waits: lifecycle.DefaultWaits(),
 	}}

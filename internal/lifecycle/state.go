@@ -70,6 +70,10 @@ type State struct {
 	// changed and a token is still needed.
 	Failure Failure
 
+	// Place is that in the quota of the namespace. It is known only where the
+	// next token takes one.
+	Place Place
+
 	// Now is the time of this pass; StartedAt is when the operator began to
 	// act, before which whatever fell due is overdue.
 	Now       time.Time

@@ -87,13 +87,13 @@ func withdrawGone(s State) Action {
 }
 
 // Refusable says that a token would be issued now if the right to its subject is
-// proved.
+// proved. One that waits for a place is not.
 func (s State) Refusable() bool {
 	if s.Subject == nil {
 		return false
 	}
 	_, at, due := Due(s)
-	return due && !s.Now.Before(at)
+	return due && !s.Now.Before(at) && !s.waitsForPlace()
 }
 
 // subjectVerdict is what the conditions say of a token that is not issued because

@@ -81,11 +81,11 @@ var _ = Describe("Roles", func() {
 		Expect(may(ctx, "person", "issue", "tokenrecords", "", "")).To(BeFalse())
 	},
 		Entry("to view", "view",
-			[][2]string{{"list", "accesstokens"}, {"watch", "tokenrecords"}, {"get", "tokenrevocations"}},
+			[][2]string{{"list", "accesstokens"}, {"watch", "tokenrecords"}, {"get", "tokenrevocations"}, {"list", "accesstokenquotas"}},
 			[][2]string{{"create", "accesstokens"}, {"delete", "accesstokens"}, {"delete", "tokenrecords"}, {"create", "tokenrevocations"}}),
 		Entry("to edit", "edit",
-			[][2]string{{"create", "accesstokens"}, {"update", "accesstokens"}, {"delete", "accesstokens"}, {"list", "tokenrecords"}, {"delete", "tokenrecords"}, {"create", "tokenrevocations"}},
-			[][2]string{{"issue-without-expiry", "accesstokens"}, {"create", "tokenrecords"}, {"update", "tokenrecords"}, {"issue", "tokenrecords"}, {"create", "clustertokenrevocations"}}),
+			[][2]string{{"create", "accesstokens"}, {"update", "accesstokens"}, {"delete", "accesstokens"}, {"list", "tokenrecords"}, {"delete", "tokenrecords"}, {"create", "tokenrevocations"}, {"get", "accesstokenquotas"}},
+			[][2]string{{"delete", "accesstokenquotas"}, {"issue-without-expiry", "accesstokens"}, {"create", "tokenrecords"}, {"update", "tokenrecords"}, {"issue", "tokenrecords"}, {"create", "clustertokenrevocations"}}),
 		Entry("to administer", "admin",
 			[][2]string{{"create", "accesstokens"}, {"delete", "tokenrecords"}},
 			[][2]string{{"issue-without-expiry", "accesstokens"}, {"create", "tokenrecords"}, {"issue", "tokenrecords"}, {"create", "clustertokenrevocations"}}),
@@ -99,7 +99,7 @@ var _ = Describe("Roles", func() {
 		for _, right := range [][2]string{
 			// It may create AccessTokens, for dry runs that policy refuses.
 			{"update", "accesstokens"}, {"patch", "accesstokens"}, {v1alpha1.VerbIssueWithoutExpiry, "accesstokens"},
-			{"update", "tokenrecords"}, {"patch", "tokenrecords"}, {"create", "tokenrevocations"}, {"update", "secrets"}, {"create", "leases"}, {"get", "clusterroles"},
+			{"update", "tokenrecords"}, {"patch", "tokenrecords"}, {"create", "tokenrevocations"}, {"update", "accesstokenquotas"}, {"delete", "accesstokenquotas"}, {"create", "accesstokenpolicies"}, {"update", "secrets"}, {"create", "leases"}, {"get", "clusterroles"},
 		} {
 			Expect(may(ctx, account, right[0], right[1], "", namespace)).To(BeFalse(), "%v", right)
 		}

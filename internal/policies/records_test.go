@@ -166,3 +166,29 @@ var _ = Describe("The status of an AccessToken", func() {
 		Expect(live.Object["status"]).To(HaveKeyWithValue("revision", int64(7)))
 	})
 })
+
+var _ = Describe("The ledger of places", func() {
+	It("is written by the manager's account only", func(ctx SpecContext) {
+		ledger := func() *v1alpha1.AccessTokenQuota {
+			return &v1alpha1.AccessTokenQuota{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.AccessTokenQuotaName}}
+		}
+		refusal := func(resource string) OmegaMatcher {
+			return beForbiddenBy("accesstoken-records", "only accounts that hold the verb issue on tokenrecords in the whole cluster write "+resource+", and eve does not")
+		}
+		Expect(as(eve).Create(ctx, ledger())).To(refusal("accesstokenquotas"))
+		Expect(manager().Create(ctx, ledger())).To(Succeed())
+
+		forged := ledger()
+		Expect(as(eve).Get(ctx, client.ObjectKeyFromObject(forged), forged)).To(Succeed())
+		forged.Status = v1alpha1.AccessTokenQuotaStatus{Hard: 10000, Holders: []v1alpha1.PlaceHolder{{UID: "mine", Name: "mine", GrantedAt: "2026-11-24T09:00:00Z"}}}
+		Expect(as(eve).Status().Update(ctx, forged.DeepCopy())).To(refusal("accesstokenquotas/status"))
+		Expect(as(eve).Status().Patch(ctx, ledger(), merge(object{"status": object{"hard": 10000}}))).To(refusal("accesstokenquotas/status"))
+		Expect(manager().Status().Update(ctx, forged)).To(Succeed())
+		Expect(as(eve).Status().Patch(ctx, ledger(), merge(object{"status": nil}))).To(refusal("accesstokenquotas/status"))
+	})
+
+	It("has limits that no administrator of a namespace sets", func(ctx SpecContext) {
+		raise := &v1alpha1.AccessTokenPolicy{ObjectMeta: metav1.ObjectMeta{Name: "raise"}, Spec: v1alpha1.AccessTokenPolicySpec{Quota: &v1alpha1.PolicyQuota{Tokens: ptr.To[int32](10000)}}}
+		Expect(as(eve).Create(ctx, raise)).To(MatchError(ContainSubstring(`User "eve" cannot create resource "accesstokenpolicies"`)))
+	})
+})

@@ -28,7 +28,9 @@ var _ = Describe("Samples", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(string(content)).To(HavePrefix("# "), "%s says what it is for", file)
 			for _, o := range split(content) {
-				o.SetNamespace(namespace)
+				if o.GetKind() != "AccessTokenPolicy" { // cluster-scoped
+					o.SetNamespace(namespace)
+				}
 				applied := client.ApplyConfigurationFromUnstructured(o)
 				Expect(admin().Apply(ctx, applied, client.FieldOwner("kubectl"))).To(Succeed(), "%s in %s", o.GetName(), file)
 				if o.GetKind() == "AccessToken" {
@@ -63,13 +65,13 @@ var _ = Describe("Samples", func() {
 	It("are all in the kustomization", func(ctx SpecContext) {
 		files, err := os.ReadDir(configFolder("samples"))
 		Expect(err).NotTo(HaveOccurred())
-		tokens := 0
+		declared := 0
 		for _, o := range render(ctx, configFolder("samples")) {
-			if o.GetKind() == "AccessToken" {
-				tokens++
+			if o.GetKind() == "AccessToken" || o.GetKind() == "AccessTokenPolicy" {
+				declared++
 			}
 		}
-		Expect(tokens).To(Equal(len(files) - 2)) // but for the kustomization and the revocations
+		Expect(declared).To(Equal(len(files) - 2)) // but for the kustomization and the revocations
 	})
 
 	It("give the rights of a token to its own principal", func(ctx SpecContext) {

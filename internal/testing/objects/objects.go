@@ -19,6 +19,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
@@ -103,6 +104,29 @@ func DeclareMany(t testenv.T, namespace, prefix string, n int, spec v1alpha1.Acc
 	}
 	group.Wait()
 	if err := errors.Join(failures...); err != nil {
+		t.Fatalf("%v", err)
+	}
+}
+
+// Raise lets a namespace have that many tokens.
+func Raise(t testenv.T, namespace string, tokens int32) {
+	t.Helper()
+	Limit(t, namespace, v1alpha1.PolicyQuota{Tokens: &tokens})
+}
+
+// Limit makes a policy for one namespace, or changes it.
+func Limit(t testenv.T, namespace string, limits v1alpha1.PolicyQuota) {
+	t.Helper()
+	admin := Client(t)
+	p := &v1alpha1.AccessTokenPolicy{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+	_, err := controllerutil.CreateOrUpdate(t.Context(), admin, p, func() error {
+		p.Spec = v1alpha1.AccessTokenPolicySpec{
+			NamespaceSelector: &v1alpha1.NamespaceSelector{MatchLabels: map[string]v1alpha1.LabelValue{corev1.LabelMetadataName: v1alpha1.LabelValue(namespace)}},
+			Quota:             &limits,
+		}
+		return nil
+	})
+	if err != nil {
 		t.Fatalf("%v", err)
 	}
 }
