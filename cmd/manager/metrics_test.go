@@ -40,6 +40,9 @@ var labelValues = map[string]map[string][]string{
 // perToken are the metrics that tell of single tokens.
 var perToken = []string{"accesstoken_expiry_timestamp_seconds", "accesstoken_next_rotation_timestamp_seconds", "accesstoken_ready", "accesstoken_valid"}
 
+// perNamespace are the metrics that tell of the quota of a namespace.
+var perNamespace = []string{"accesstoken_quota_used", "accesstoken_quota_hard", "accesstoken_quota_waiting"}
+
 func TestMetrics(t *testing.T) {
 	g := gomega.NewWithT(t)
 	m := readyManager(t)
@@ -65,6 +68,7 @@ func TestMetrics(t *testing.T) {
 		g.Expect(string(document)).To(gomega.ContainSubstring("\n| `" + name + "` | "))
 	}
 	g.Expect(seriesOf(families, rotating)).To(gomega.ConsistOf(perToken))
+	g.Expect(seriesOf(families, client.ObjectKey{Namespace: namespace})).To(gomega.ConsistOf(perNamespace))
 	g.Expect(seriesOf(families, taken)).To(gomega.ConsistOf("accesstoken_ready", "accesstoken_valid"))
 
 	g.Expect(adminClient(t).Delete(t.Context(), tokenOf(t, rotating))).To(gomega.Succeed())
@@ -98,12 +102,13 @@ func scrapeOurs(t *testing.T, m *manager) map[string]*dto.MetricFamily {
 }
 
 // checkLabels holds each label against the closed set of its values; names of
-// objects are on the metrics of single tokens only.
+// objects are on the metrics of single tokens and namespaces only.
 func checkLabels(t *testing.T, name string, family *dto.MetricFamily) {
 	t.Helper()
 	for _, metric := range family.Metric {
 		for _, label := range metric.Label {
-			named := slices.Contains(perToken, name) && slices.Contains([]string{"namespace", "name"}, label.GetName())
+			named := slices.Contains(perToken, name) && slices.Contains([]string{"namespace", "name"}, label.GetName()) ||
+				slices.Contains(perNamespace, name) && label.GetName() == "namespace"
 			if !named && !slices.Contains(labelValues[name][label.GetName()], label.GetValue()) {
 				t.Errorf("metric %s has label %s=%q", name, label.GetName(), label.GetValue())
 			}

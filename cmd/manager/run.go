@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -194,8 +195,10 @@ func setUpControllers(mgr ctrl.Manager, o controllers.Options) (err error) {
 	if o.Metrics, err = metrics.NewLifecycle(ctrlmetrics.Registry); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	if err := ctrlmetrics.Registry.Register(metrics.NewTokens(mgr.GetCache())); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
+	for _, collector := range []prometheus.Collector{metrics.NewTokens(mgr.GetCache()), metrics.NewQuotas(mgr.GetCache())} {
+		if err := ctrlmetrics.Registry.Register(collector); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	return controllers.Setup(mgr, o)
 }

@@ -63,7 +63,7 @@ func registered(t *testing.T) map[string]string {
 	}
 	number := func() int { return 0 }
 	all.MustRegister(
-		metrics.NewTokens(reader{}), clockoffset.New(clock.RealClock{}).Collector(), keys.NewRing().Collector(),
+		metrics.NewTokens(reader{}), metrics.NewQuotas(reader{}), clockoffset.New(clock.RealClock{}).Collector(), keys.NewRing().Collector(),
 		metrics.NewVerifierState(metrics.VerifierState{
 			Tokens: number, UsesPending: number, UsesOverdue: number,
 			Refused:   func() map[store.Refusal]int { return nil },

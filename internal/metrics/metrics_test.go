@@ -57,15 +57,21 @@ accesstoken_secrets_withdrawn_total 1
 	}
 }
 
-// reader answers as a cache does that holds these tokens, or fails.
+// reader answers as a cache does that holds these objects, or fails.
 type reader struct {
 	client.Reader
 	tokens []v1alpha1.AccessToken
+	quotas []v1alpha1.AccessTokenQuota
 	err    error
 }
 
 func (r reader) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
-	list.(*v1alpha1.AccessTokenList).Items = r.tokens
+	switch l := list.(type) {
+	case *v1alpha1.AccessTokenList:
+		l.Items = r.tokens
+	case *v1alpha1.AccessTokenQuotaList:
+		l.Items = r.quotas
+	}
 	return r.err
 }
 
@@ -112,6 +118,40 @@ accesstoken_valid{name="new",namespace="ci"} 0
 	}
 }
 
+func TestQuotasAreToldOf(t *testing.T) {
+	at := func(namespace string) metav1.ObjectMeta {
+		return metav1.ObjectMeta{Namespace: namespace, Name: "tokens"}
+	}
+	waits := v1alpha1.AccessTokenStatus{Conditions: []metav1.Condition{condition(v1alpha1.ConditionQuotaExceeded, metav1.ConditionTrue)}}
+	collector := metrics.NewQuotas(reader{
+		quotas: []v1alpha1.AccessTokenQuota{
+			{ObjectMeta: at("ci"), Status: v1alpha1.AccessTokenQuotaStatus{Used: 3, Hard: 2}},
+			{ObjectMeta: at("new")},
+		},
+		tokens: []v1alpha1.AccessToken{{ObjectMeta: at("ci"), Status: waits}, {ObjectMeta: at("ci")}},
+	})
+	const want = `
+# HELP accesstoken_quota_hard AccessTokens of a namespace that may hold a place.
+# TYPE accesstoken_quota_hard gauge
+accesstoken_quota_hard{namespace="ci"} 2
+accesstoken_quota_hard{namespace="new"} 0
+# HELP accesstoken_quota_used AccessTokens of a namespace that hold a place.
+# TYPE accesstoken_quota_used gauge
+accesstoken_quota_used{namespace="ci"} 3
+accesstoken_quota_used{namespace="new"} 0
+# HELP accesstoken_quota_waiting AccessTokens of a namespace that wait for a place to come free.
+# TYPE accesstoken_quota_waiting gauge
+accesstoken_quota_waiting{namespace="ci"} 1
+accesstoken_quota_waiting{namespace="new"} 0
+`
+	if err := testutil.CollectAndCompare(collector, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+	if problems, err := testutil.CollectAndLint(collector); err != nil || len(problems) > 0 {
+		t.Error(problems, err)
+	}
+}
+
 func TestAScrapeBeforeTheCacheIsFilled(t *testing.T) {
 	for name, test := range map[string]struct {
 		err   error
@@ -123,9 +163,13 @@ func TestAScrapeBeforeTheCacheIsFilled(t *testing.T) {
 	} {
 		registry := prometheus.NewPedanticRegistry()
 		registry.MustRegister(metrics.NewTokens(reader{err: test.err}))
-		families, err := registry.Gather()
-		if (err != nil) != test.fails || len(families) > 0 {
-			t.Errorf("%s: %v, %v", name, families, err)
+		quotas := prometheus.NewPedanticRegistry()
+		quotas.MustRegister(metrics.NewQuotas(reader{err: test.err}))
+		for _, registry := range []*prometheus.Registry{registry, quotas} {
+			families, err := registry.Gather()
+			if (err != nil) != test.fails || len(families) > 0 {
+				t.Errorf("%s: %v, %v", name, families, err)
+			}
 		}
 	}
 }
