@@ -77,6 +77,8 @@ var _ = Describe("AccessToken", func() {
 		Entry("with a key of its own that is empty", `{secret: {data: {a: ""}}}`),
 		Entry("with a text that looks like another template", `{secret: {data: {a: "{{ range }}{{ .Env.HOME }}$(id)"}}}`),
 		Entry("with a key beside that of a format", `{secret: {format: Netrc, servers: [git.example.com], data: {url: "https://git.example.com"}}}`),
+		Entry("with labels and annotations", `{secret: {labels: {team: shop, example.com/stage: ""}, annotations: {example.com/note: "Ask Zoë, or {{ .Name }}", mykubernetes.io/x: v}}}`),
+		Entry("with as many labels and annotations as there may be", `{secret: {labels: `+texts(32, strings.Repeat("x", 63))+`, annotations: `+texts(32, strings.Repeat("é", 1024))+`}}`),
 		Entry("with keys as long as they may be", `{secret: {data: {"`+strings.Repeat("x", 253)+`": a}}}`),
 		Entry("with as many keys as there may be", `{secret: {data: `+texts(32, "a")+`}}`),
 		Entry("with as much text as there may be", `{secret: {data: `+texts(32, strings.Repeat("é", 1024))+`}}`),
@@ -155,6 +157,36 @@ var _ = Describe("AccessToken", func() {
 		Entry("in an unknown state", `{state: Paused}`, "spec.state", `supported values: "Active", "Suspended", "Revoked"`),
 		Entry("deleted after something else than a duration", `{ttlAfterFinished: 1w}`, "spec.ttlAfterFinished", "must be a duration from 0s to 87600h, for example 168h for a week"),
 		Entry("deleted after too long a time", `{ttlAfterFinished: 87601h}`, "spec.ttlAfterFinished", "must be a duration from 0s to 87600h"),
+	)
+
+	for _, field := range []string{"labels", "annotations"} {
+		DescribeTable("refuses "+field+" of the Secret and says what to do", func(ctx SpecContext, entries, message string) {
+			err := admin.Create(ctx, accessToken("x", `{secret: {`+field+`: `+entries+`}}`), client.DryRunAll)
+			expectRefused(err, "spec.secret."+field, message)
+		},
+			Entry("too many", texts(33, "x"), "must have at most 32 items"),
+			Entry("with an empty key", `{"": x}`, "each key must be that of"),
+			Entry("with a key that is none", `{"a b": x}`, "for example team or example.com/team"),
+			Entry("with a key that is too long", `{`+strings.Repeat("x", 64)+`: x}`, "each key must be that of"),
+			Entry("with a key in a name of capitals", `{Kubernetes.io/x: v}`, "each key must be that of"),
+			Entry("with two slashes in a key", `{a/kubernetes.io/x: v}`, "each key must be that of"),
+			Entry("of Kubernetes", `{kubernetes.io/x: v}`, "keys under kubernetes.io, k8s.io, argocd.argoproj.io, toolkit.fluxcd.io and accesstoken.dev, and under names below them, mean something to others"),
+			Entry("of a part of Kubernetes", `{app.kubernetes.io/name: v}`, "mean something to others: choose another key, for example example.com/team"),
+			Entry("of a project of Kubernetes", `{a.b.k8s.io/x: v}`, "mean something to others"),
+			Entry("of Argo CD", `{argocd.argoproj.io/secret-type: cluster}`, "mean something to others"),
+			Entry("of Flux", `{kustomize.toolkit.fluxcd.io/name: v}`, "mean something to others"),
+			Entry("of the operator", `{accesstoken.dev/access-token: other}`, "mean something to others"),
+			Entry("below the operator's", `{x.accesstoken.dev/revision: "9"}`, "mean something to others"),
+		)
+	}
+
+	DescribeTable("refuses values of labels and annotations and says what to do", func(ctx SpecContext, secret, field, message string) {
+		expectRefused(admin.Create(ctx, accessToken("x", `{secret: `+secret+`}`), client.DryRunAll), field, message)
+	},
+		Entry("no label", `{labels: {team: "a b"}}`, "spec.secret.labels[team]", "must be the value of a label"),
+		Entry("a label that is too long", `{labels: {team: `+strings.Repeat("x", 64)+`}}`, "spec.secret.labels.team", "may not be more than 63"),
+		Entry("an annotation that is too long", `{annotations: `+texts(1, strings.Repeat("x", 32769))+`}`, "spec.secret.annotations.key0", "may not be more than 32768"),
+		Entry("annotations that are too long", `{annotations: `+texts(32, strings.Repeat("x", 1025))+`}`, "spec.secret.annotations", "must have at most 32768 characters in all values together"),
 	)
 
 	DescribeTable("refuses a rotation and says what to do", func(ctx SpecContext, spec, field, message string) {

@@ -348,7 +348,35 @@ type SecretTemplate struct {
 	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k in ['token', 'username', 'password', '.dockerconfigjson', '.netrc', 'kubeconfig'])",message="token, username, password, .dockerconfigjson, .netrc and kubeconfig are keys of formats: choose another key, or secret.format"
 	// +kubebuilder:validation:XValidation:rule="self.map(k, size(self[k])).sum() <= 32768",message="must have at most 32768 characters in all texts together"
 	Data map[string]DataText `json:"data,omitempty"`
+
+	// labels are those of the Secret, beside the operator's own; at most 32. Keys
+	// under kubernetes.io, k8s.io, argocd.argoproj.io, toolkit.fluxcd.io and
+	// accesstoken.dev, and under names below them, are refused. Declaring or changing
+	// them takes the RBAC verb create on secrets. Absent means none. A change brings
+	// no new token.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317 && !format.qualifiedName().validate(k).hasValue())",message="each key must be that of a label, for example team or example.com/team"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, ['kubernetes.io/', 'k8s.io/', 'argocd.argoproj.io/', 'toolkit.fluxcd.io/', 'accesstoken.dev/'].exists(d, k.startsWith(d) || k.contains('.' + d)))",message="keys under kubernetes.io, k8s.io, argocd.argoproj.io, toolkit.fluxcd.io and accesstoken.dev, and under names below them, mean something to others: choose another key, for example example.com/team"
+	Labels map[string]LabelValue `json:"labels,omitempty"`
+
+	// annotations are those of the Secret, beside the operator's own; at most 32, with
+	// 32768 characters in all. The same keys are refused as of labels, and the same
+	// verb is asked for. Absent means none. A change brings no new token.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, size(k) <= 317 && !format.qualifiedName().validate(k).hasValue())",message="each key must be that of an annotation, for example team or example.com/team"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, ['kubernetes.io/', 'k8s.io/', 'argocd.argoproj.io/', 'toolkit.fluxcd.io/', 'accesstoken.dev/'].exists(d, k.startsWith(d) || k.contains('.' + d)))",message="keys under kubernetes.io, k8s.io, argocd.argoproj.io, toolkit.fluxcd.io and accesstoken.dev, and under names below them, mean something to others: choose another key, for example example.com/team"
+	// +kubebuilder:validation:XValidation:rule="self.map(k, size(self[k])).sum() <= 32768",message="must have at most 32768 characters in all values together"
+	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 }
+
+// AnnotationValue is the value of an annotation, of up to 32768 characters.
+//
+// +kubebuilder:validation:MaxLength=32768
+type AnnotationValue string
 
 // DataText is a text of up to 32768 characters in which {{ .Token }}, {{ .Name }}
 // and {{ .Namespace }} are replaced, written just so.

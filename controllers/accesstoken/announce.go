@@ -115,7 +115,7 @@ func withdrawn(lifecycle.Secret) happening {
 func relabelled(secret lifecycle.Secret) happening {
 	return happening{
 		eventType: corev1.EventTypeWarning, reason: v1alpha1.ReasonSecretRepaired, action: "Repair",
-		note: fmt.Sprintf("somebody took the label %s off Secret %s, or changed it; it is back, and token %s stays", v1alpha1.LabelAccessToken, secret.Name, secret.TokenID),
+		note: fmt.Sprintf("somebody changed a label or an annotation of Secret %s, or took it off; it is as declared again, and token %s stays", secret.Name, secret.TokenID),
 	}
 }
 

@@ -207,11 +207,11 @@ func (p *pass) describeSecret(metadata *metav1.PartialObjectMetadata) lifecycle.
 		Holder:          holder(metadata, p.token),
 		Format:          v1alpha1.SecretFormat(metadata.Annotations[v1alpha1.AnnotationFormat]),
 		TemplateHash:    metadata.Annotations[v1alpha1.AnnotationTemplateHash],
-		Unlabelled:      metadata.Labels[v1alpha1.LabelAccessToken] != p.token.Name,
 		Keys:            delivery.OwnedData(metadata.ManagedFields, FieldManager),
 		Shared:          delivery.OthersHold(metadata.ManagedFields, FieldManager),
 		Writers:         delivery.Foreign(metadata.ManagedFields, FieldManager),
 	}
+	p.describeMetadata(&secret, metadata)
 	if revision, err := strconv.ParseInt(metadata.Annotations[v1alpha1.AnnotationRevision], 10, 64); err == nil && revision > 0 && revision <= maxRevision {
 		secret.Outranks = revision > max(p.token.Status.Revision, p.issuing)+revisionLead
 		if !secret.Outranks {
@@ -234,6 +234,20 @@ func (p *pass) describeSecret(metadata *metav1.PartialObjectMetadata) lifecycle.
 		secret.Owner = owner.Kind + " " + owner.Name
 	}
 	return secret
+}
+
+// describeMetadata tells what of the labels and annotations is not as declared. One
+// that holds no token is to have none of the template's.
+func (p *pass) describeMetadata(secret *lifecycle.Secret, metadata *metav1.PartialObjectMetadata) {
+	labels, annotations := delivery.OwnedMetadata(metadata.ManagedFields, FieldManager)
+	secret.OwnLabels, secret.OwnAnnotations = delivery.Free(labels), delivery.Free(annotations)
+	tpl := p.template
+	if metadata.Annotations[v1alpha1.AnnotationTokenID] == "" {
+		tpl = v1alpha1.SecretTemplate{}
+	}
+	secret.Labels = delivery.Changes(metadata.Labels, delivery.Labels(tpl, p.token.Name), secret.OwnLabels)
+	secret.Annotations = delivery.Changes(metadata.Annotations, delivery.Annotations(tpl), secret.OwnAnnotations)
+	secret.Unlabelled = len(secret.Labels)+len(secret.Annotations) > 0
 }
 
 // keysOf are the keys that were written into a Secret, as far as is known: those

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -339,7 +340,8 @@ func (p *pass) applySecret(ctx context.Context, content secretContent, must prec
 	owner := ownerReference(p.token)
 	secret := corev1ac.Secret(content.template.Name, p.token.Namespace).
 		WithResourceVersion(must.resourceVersion).
-		WithLabels(map[string]string{v1alpha1.LabelAccessToken: p.token.Name}).
+		WithLabels(delivery.Labels(content.template, p.token.Name)).
+		WithAnnotations(delivery.Annotations(content.template)).
 		WithAnnotations(map[string]string{
 			v1alpha1.AnnotationRevision:     strconv.FormatInt(content.revision, 10),
 			v1alpha1.AnnotationFormat:       string(content.template.Format),
@@ -388,10 +390,11 @@ func (p *pass) withdraw(ctx context.Context, state *lifecycle.State, secret life
 // empty removes what the operator wrote of a token, by merge patch: apply would
 // leave a key behind that somebody else applied with the same value.
 func (p *pass) empty(ctx context.Context, secret lifecycle.Secret) (lifecycle.Secret, error) {
+	annotations := delivery.Changes(nil, nil, slices.Concat(secret.OwnAnnotations, []string{v1alpha1.AnnotationTokenID, v1alpha1.AnnotationTemplateHash}))
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{
 			"uid": secret.UID, "resourceVersion": secret.ResourceVersion,
-			"annotations": map[string]any{v1alpha1.AnnotationTokenID: nil, v1alpha1.AnnotationTemplateHash: nil},
+			"annotations": annotations, "labels": delivery.Changes(nil, nil, secret.OwnLabels),
 		},
 		"data": delivery.Emptied(secret.Keys),
 	})
@@ -401,13 +404,15 @@ func (p *pass) empty(ctx context.Context, secret lifecycle.Secret) (lifecycle.Se
 	return p.patchSecret(ctx, secret.Name, client.RawPatch(types.MergePatchType, body))
 }
 
-// relabel puts back the label by which the Secret is watched. Apply would need the
-// token too, which is not kept.
+// relabel makes labels and annotations be as declared. Apply would need the token
+// too, which is not kept.
 func (p *pass) relabel(ctx context.Context, state *lifecycle.State, secret lifecycle.Secret) error {
-	p.repairing(state)
+	if !state.Edited() {
+		p.repairing(state)
+	}
 	body, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid": secret.UID, "resourceVersion": secret.ResourceVersion,
-		"labels": map[string]string{v1alpha1.LabelAccessToken: p.token.Name},
+		"labels": secret.Labels, "annotations": secret.Annotations,
 	}})
 	if err != nil {
 		return fmt.Errorf("encode Secret: %w", err)
@@ -417,7 +422,9 @@ func (p *pass) relabel(ctx context.Context, state *lifecycle.State, secret lifec
 		return fmt.Errorf("label Secret %s/%s: %w", p.token.Namespace, secret.Name, err)
 	}
 	state.Secrets = withSecret(state.Secrets, labelled)
-	p.happened(relabelled(labelled))
+	if !state.Edited() {
+		p.happened(relabelled(labelled))
+	}
 	return nil
 }
 

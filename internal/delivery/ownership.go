@@ -52,6 +52,38 @@ func OwnsAnnotations(fields []metav1.ManagedFieldsEntry, manager string, keys []
 	})
 }
 
+// OwnedMetadata returns the labels and annotations, in order, that the manager
+// wrote in whatever way and nobody else owns too. There are none where
+// managedFields cannot be read.
+func OwnedMetadata(fields []metav1.ManagedFieldsEntry, manager string) (labels, annotations []string) {
+	_, others, err := divide(fields, manager)
+	if err != nil {
+		return nil, nil
+	}
+	own := fieldpath.NewSet()
+	for _, entry := range fields {
+		if set, err := decode(entry); err == nil && entry.Manager == manager {
+			own = own.Union(set)
+		}
+	}
+	for _, o := range others {
+		own = own.Difference(o.fields)
+	}
+	return namesBelow(own, "labels"), namesBelow(own, "annotations")
+}
+
+// namesBelow are the labels or annotations in a set.
+func namesBelow(set *fieldpath.Set, kind string) []string {
+	var names []string
+	set.WithPrefix(fieldpath.FieldNameElement("metadata")).WithPrefix(fieldpath.FieldNameElement(kind)).Iterate(func(p fieldpath.Path) {
+		if len(p) == 1 && p[0].FieldName != nil {
+			names = append(names, *p[0].FieldName)
+		}
+	})
+	slices.Sort(names)
+	return names
+}
+
 // OthersHold reports whether anybody keeps something in the Secret that the
 // manager does not own too: a key, label, annotation or finalizer. It is true
 // where managedFields are missing or cannot be read.

@@ -37,7 +37,7 @@ type CapAge struct {
 // nobody else keeps anything in it.
 type WithdrawSecret struct{ Secret Secret }
 
-// LabelSecret puts the label of a Secret back.
+// LabelSecret changes labels and annotations of a Secret.
 type LabelSecret struct{ Secret Secret }
 
 // DeleteToken deletes the AccessToken itself.

@@ -239,11 +239,12 @@ func (s State) inFlight() (bool, time.Time) {
 	return false, time.Time{}
 }
 
-// relabel puts back the label of a Secret, by which the operator watches it; that
-// needs no new token.
+// relabel makes the labels and annotations of a Secret be as declared, the label
+// among them by which the operator watches it; that needs no new token. What an
+// edit of the spec asks for waits for nothing.
 func relabel(s State) Action {
 	secret, due := s.relabelDue()
-	if !due || s.Now.Before(s.Repairs.NotBefore) {
+	if !due || !s.Edited() && s.Now.Before(s.Repairs.NotBefore) {
 		return nil
 	}
 	return LabelSecret{Secret: secret}
@@ -251,7 +252,7 @@ func relabel(s State) Action {
 
 func (s State) relabelDue() (Secret, bool) {
 	secret, found := s.wantedSecret()
-	return secret, found && secret.Holder == HolderSelf && secret.Unlabelled
+	return secret, found && secret.Holder == HolderSelf && secret.Unlabelled && s.PlanError == nil
 }
 
 func capAge(s State) Action {

@@ -184,6 +184,16 @@ func TestNext(t *testing.T) {
 		"A label is not put back while repairs are held back": {
 			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) {
 				s.Secrets[0].Unlabelled, s.Repairs.NotBefore = true, now.Add(time.Second)
+				s.Token.Status.ObservedGeneration = s.Token.Generation
+			}), "nothing"},
+		"A label that an edit asks for waits for no repair": {
+			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) {
+				s.Secrets[0].Unlabelled, s.Repairs.NotBefore = true, now.Add(time.Second)
+				s.Token.Status.ObservedGeneration = s.Token.Generation - 1
+			}), "label deploy"},
+		"No label is written while the spec cannot be used": {
+			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) {
+				s.Secrets[0].Unlabelled, s.PlanError = true, &schedule.InvalidError{Field: "spec.secret.labels"}
 			}), "nothing"},
 		"A repair is held back": {
 			declared(t, plain).recorded(1, day, 10*day).published(1).but(func(s *lifecycle.State) {

@@ -191,8 +191,17 @@ type Secret struct {
 	// written.
 	Intact bool
 
-	// Unlabelled says that the label is off by which the operator watches it.
-	Unlabelled bool
+	// Unlabelled says that its labels or annotations are not as declared, or that the
+	// label is off by which the operator watches it. Labels and Annotations are what
+	// is to change of them: nil for one that goes.
+	Unlabelled  bool
+	Labels      map[string]*string
+	Annotations map[string]*string
+
+	// OwnLabels and OwnAnnotations are those of the template that the operator wrote,
+	// now or before.
+	OwnLabels      []string
+	OwnAnnotations []string
 
 	// Shared says that others keep something in it.
 	Shared bool
@@ -233,6 +242,9 @@ type Failure struct {
 	// Message says what was refused and why.
 	Message string
 }
+
+// Edited says that the spec is not the one that the status is about.
+func (s State) Edited() bool { return s.Token.Generation != s.Token.Status.ObservedGeneration }
 
 // wantedSecret returns the Secret of the wanted name.
 func (s State) wantedSecret() (Secret, bool) {

@@ -15,8 +15,8 @@ var _ = Describe("A choice of what is in a Secret", func() {
 	It("takes the right to create Secrets in the namespace", func(ctx SpecContext) {
 		create := func() error { return as(bob).Create(ctx, accessToken("ci", chosen)) }
 		Expect(create()).To(beForbiddenBy(policy,
-			"spec.secret.data: bob may not choose what is in a Secret, which takes the verb create on secrets in namespace "+namespace,
-			"leave spec.secret as it is and without data, or ask for the right"))
+			"spec.secret: bob may not choose what is in a Secret, which takes the verb create on secrets in namespace "+namespace,
+			"leave spec.secret as it is and without data, labels and annotations, or ask for the right"))
 		allow(ctx, "reader", rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "update", "patch"}})
 		Eventually(ctx, func() bool { return may(ctx, bob, "patch", "secrets", "", namespace) }).Should(BeTrue())
 		Expect(create()).To(beForbiddenBy(policy), "other rights to Secrets are not enough")
@@ -43,6 +43,11 @@ var _ = Describe("A choice of what is in a Secret", func() {
 		Expect(patch(eve)).To(Succeed())
 	},
 		Entry("so that there is one", `{}`, object{"secret": object{"data": object{"url": "x"}}}),
+		Entry("so that there is a label", `{}`, object{"secret": object{"labels": object{"team": "shop"}}}),
+		Entry("so that there is an annotation", `{}`, object{"secret": object{"annotations": object{"note": "x"}}}),
+		Entry("in the value of a label", `{secret: {labels: {team: shop}}}`, object{"secret": object{"labels": object{"team": "other"}}}),
+		Entry("in the value of an annotation", `{secret: {annotations: {note: x}}}`, object{"secret": object{"annotations": object{"note": "y"}}}),
+		Entry("in the name where there is a label", `{secret: {labels: {team: shop}}}`, object{"secret": object{"name": "database"}}),
 		Entry("in a text", chosen, object{"secret": object{"data": object{"url": "x"}}}),
 		Entry("by another key", chosen, object{"secret": object{"data": object{"other": "x"}}}),
 		Entry("by one key less", chosen, object{"secret": object{"data": object{"url": nil}}}),
@@ -56,7 +61,7 @@ var _ = Describe("A choice of what is in a Secret", func() {
 		for _, edit := range []object{{"description": "edited"}, {"maxAge": "24h"}, {"state": "Suspended"}, {"state": "Active"}} {
 			Expect(as(bob).Patch(ctx, accessToken("ci", ""), merge(object{"spec": edit}))).To(Succeed())
 		}
-		Expect(as(bob).Create(ctx, accessToken("own", `{secret: {data: {}}}`))).To(Succeed())
+		Expect(as(bob).Create(ctx, accessToken("own", `{secret: {data: {}, labels: {}, annotations: {}}}`))).To(Succeed())
 		for _, edit := range []object{{"secret": object{"name": "other"}}, {"secret": nil}, {"secret": object{"name": "git", "format": "Netrc", "servers": []string{"git.example.com"}}}} {
 			Expect(as(bob).Patch(ctx, accessToken("own", ""), merge(object{"spec": edit}))).To(Succeed())
 		}

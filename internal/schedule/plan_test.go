@@ -204,6 +204,26 @@ func TestWhatIsInvalidNamesItsFieldAndWhatToDo(t *testing.T) {
 			schedule.InvalidError{Field: "spec.secret.servers", Reason: "SpecInvalid", Message: `it has 2 members, and a Kubeconfig is for one: give one`},
 		},
 		{
+			"a label of the operator's", secret(v1alpha1.SecretTemplate{Labels: map[string]v1alpha1.LabelValue{"accesstoken.dev/access-token": "x"}}), "",
+			schedule.InvalidError{Field: "spec.secret.labels", Reason: "SpecInvalid", Message: `"accesstoken.dev/access-token" is under accesstoken.dev, which means something to others: choose another key, such as example.com/team`},
+		},
+		{
+			"an annotation of a part of Kubernetes", secret(v1alpha1.SecretTemplate{Annotations: map[string]v1alpha1.AnnotationValue{"kubectl.kubernetes.io/x": "x"}}), "",
+			schedule.InvalidError{Field: "spec.secret.annotations", Reason: "SpecInvalid", Message: `"kubectl.kubernetes.io/x" is under kubernetes.io, which means something to others: choose another key, such as example.com/team`},
+		},
+		{
+			"a label with a space in its key", secret(v1alpha1.SecretTemplate{Labels: map[string]v1alpha1.LabelValue{"a b": "x"}}), "",
+			schedule.InvalidError{Field: "spec.secret.labels", Reason: "SpecInvalid", Message: `"a b" is not a key such as team or example.com/team`},
+		},
+		{
+			"a label with a space in its value", secret(v1alpha1.SecretTemplate{Labels: map[string]v1alpha1.LabelValue{"team": "a b"}}), "",
+			schedule.InvalidError{Field: "spec.secret.labels", Reason: "SpecInvalid", Message: `"a b" of team is not the value of a label: use at most 63 letters, digits, -, _ and .`},
+		},
+		{
+			"too much in annotations", secret(v1alpha1.SecretTemplate{Annotations: map[string]v1alpha1.AnnotationValue{"a": v1alpha1.AnnotationValue(strings.Repeat("é", 32769))}}), "",
+			schedule.InvalidError{Field: "spec.secret.annotations", Reason: "SpecInvalid", Message: `its values have 32769 characters together and can have 32768`},
+		},
+		{
 			"a key that is a path", secret(v1alpha1.SecretTemplate{Data: map[string]v1alpha1.DataText{"../a": "text"}}), "",
 			schedule.InvalidError{Field: "spec.secret.data", Reason: "SpecInvalid", Message: `"../a" is not a key for a Secret of up to 253 letters, digits, - _ and . such as config.json`},
 		},

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -133,7 +134,54 @@ func checkSecret(secret *v1alpha1.SecretTemplate) *InvalidError {
 	if err != nil {
 		return err
 	}
-	return checkData(secret.Data)
+	if err := checkData(secret.Data); err != nil {
+		return err
+	}
+	return checkMetadata(secret)
+}
+
+// refusedDomains are those under which keys of labels and annotations mean something
+// to others.
+var refusedDomains = []string{"kubernetes.io", "k8s.io", "argocd.argoproj.io", "toolkit.fluxcd.io", v1alpha1.Group}
+
+func checkMetadata(secret *v1alpha1.SecretTemplate) *InvalidError {
+	const labels, annotations = "spec.secret.labels", "spec.secret.annotations"
+	for _, key := range slices.Sorted(maps.Keys(secret.Labels)) {
+		if err := checkKey(labels, key, len(secret.Labels)); err != nil {
+			return err
+		}
+		if value := string(secret.Labels[key]); len(validation.IsValidLabelValue(value)) > 0 {
+			return invalid(labels, v1alpha1.ReasonSpecInvalid, "%q of %s is not the value of a label: use at most 63 letters, digits, -, _ and .", value, key)
+		}
+	}
+	characters := 0
+	for _, key := range slices.Sorted(maps.Keys(secret.Annotations)) {
+		if err := checkKey(annotations, key, len(secret.Annotations)); err != nil {
+			return err
+		}
+		characters += utf8.RuneCountInString(string(secret.Annotations[key]))
+	}
+	if characters > mostText {
+		return invalid(annotations, v1alpha1.ReasonSpecInvalid, "its values have %d characters together and can have %d", characters, mostText)
+	}
+	return nil
+}
+
+// checkKey refuses a key of labels or annotations, or that there are so many.
+func checkKey(field, key string, all int) *InvalidError {
+	if all > mostKeys {
+		return invalid(field, v1alpha1.ReasonSpecInvalid, "it has %d keys and can have %d", all, mostKeys)
+	}
+	if len(validation.IsQualifiedName(key)) > 0 {
+		return invalid(field, v1alpha1.ReasonSpecInvalid, "%q is not a key such as team or example.com/team", key)
+	}
+	domain, _, _ := strings.Cut(key, "/")
+	for _, refused := range refusedDomains {
+		if strings.Contains(key, "/") && (domain == refused || strings.HasSuffix(domain, "."+refused)) {
+			return invalid(field, v1alpha1.ReasonSpecInvalid, "%q is under %s, which means something to others: choose another key, such as example.com/team", key, refused)
+		}
+	}
+	return nil
 }
 
 // formatKeys are the keys that formats have, which data cannot have beside them.

@@ -228,6 +228,8 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - id
+- name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.AnnotationValue
+  scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.CIDR
   scalar: string
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.ClusterTokenRevocation
@@ -499,6 +501,11 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.SecretTemplate
   map:
     fields:
+    - name: annotations
+      type:
+        map:
+          elementType:
+            namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.AnnotationValue
     - name: data
       type:
         map:
@@ -507,6 +514,11 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: format
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.SecretFormat
+    - name: labels
+      type:
+        map:
+          elementType:
+            namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.LabelValue
     - name: name
       type:
         scalar: string

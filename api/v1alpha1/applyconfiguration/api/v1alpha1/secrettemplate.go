@@ -34,6 +34,16 @@ type SecretTemplateApplyConfiguration struct {
 	// reads them. Declaring or changing them takes the RBAC verb create on secrets.
 	// Absent means none. A change brings a new token.
 	Data map[string]apiv1alpha1.DataText `json:"data,omitempty"`
+	// labels are those of the Secret, beside the operator's own; at most 32. Keys
+	// under kubernetes.io, k8s.io, argocd.argoproj.io, toolkit.fluxcd.io and
+	// accesstoken.dev, and under names below them, are refused. Declaring or changing
+	// them takes the RBAC verb create on secrets. Absent means none. A change brings
+	// no new token.
+	Labels map[string]apiv1alpha1.LabelValue `json:"labels,omitempty"`
+	// annotations are those of the Secret, beside the operator's own; at most 32, with
+	// 32768 characters in all. The same keys are refused as of labels, and the same
+	// verb is asked for. Absent means none. A change brings no new token.
+	Annotations map[string]apiv1alpha1.AnnotationValue `json:"annotations,omitempty"`
 }
 
 // SecretTemplateApplyConfiguration constructs a declarative configuration of the SecretTemplate type for use with
@@ -78,6 +88,34 @@ func (b *SecretTemplateApplyConfiguration) WithData(entries map[string]apiv1alph
 	}
 	for k, v := range entries {
 		b.Data[k] = v
+	}
+	return b
+}
+
+// WithLabels puts the entries into the Labels field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the Labels field,
+// overwriting an existing map entries in Labels field with the same key.
+func (b *SecretTemplateApplyConfiguration) WithLabels(entries map[string]apiv1alpha1.LabelValue) *SecretTemplateApplyConfiguration {
+	if b.Labels == nil && len(entries) > 0 {
+		b.Labels = make(map[string]apiv1alpha1.LabelValue, len(entries))
+	}
+	for k, v := range entries {
+		b.Labels[k] = v
+	}
+	return b
+}
+
+// WithAnnotations puts the entries into the Annotations field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, the entries provided by each call will be put on the Annotations field,
+// overwriting an existing map entries in Annotations field with the same key.
+func (b *SecretTemplateApplyConfiguration) WithAnnotations(entries map[string]apiv1alpha1.AnnotationValue) *SecretTemplateApplyConfiguration {
+	if b.Annotations == nil && len(entries) > 0 {
+		b.Annotations = make(map[string]apiv1alpha1.AnnotationValue, len(entries))
+	}
+	for k, v := range entries {
+		b.Annotations[k] = v
 	}
 	return b
 }
