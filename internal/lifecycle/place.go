@@ -36,8 +36,9 @@ func (s State) AwaitsGrant() bool { return s.waitsForPlace() && s.Place.Refusal 
 
 // Finished says that the status, as it is persisted, tells that the token ended
 // and that nothing is to follow: it was revoked, it expired and neither a rotation
-// nor a request brings another, a revocation voids it, or the service account that
-// it acted as is no more. Such a token needs no place.
+// nor a request brings another, a revocation voids it, nobody wanted it back when it
+// was unused, or the service account that it acted as is no more. Such a token needs
+// no place.
 func Finished(token *v1alpha1.AccessToken) bool {
 	status, subject := token.Status, token.Spec.Subject
 	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
@@ -49,7 +50,7 @@ func Finished(token *v1alpha1.AccessToken) bool {
 		return token.Spec.State == v1alpha1.StateRevoked
 	case v1alpha1.ReasonExpired:
 		return status.EndedAt != "" && status.NextRotationAt == "" && !requested(token)
-	case v1alpha1.ReasonCutOff:
+	case v1alpha1.ReasonCutOff, v1alpha1.ReasonRetired:
 		return status.NextRotationAt == "" && !requested(token)
 	case v1alpha1.ReasonSubjectGone:
 		return subject != nil && subject.OnRecreate != v1alpha1.OnRecreateReissue

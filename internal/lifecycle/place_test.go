@@ -112,6 +112,8 @@ func TestFinished(t *testing.T) {
 		"an expired one that cannot be read is not":                       {with(expired(), func(token *v1alpha1.AccessToken) { token.Spec.MaxAge = "30d" }), false},
 		"one that a revocation voids is":                                  {ended(v1alpha1.ReasonCutOff, ""), true},
 		"one that a revocation voids and that was asked for since is not": {with(ended(v1alpha1.ReasonCutOff, ""), annotated("2026-11-24T11:00:00Z")), false},
+		"one that is retired is":                                          {ended(v1alpha1.ReasonRetired, ""), true},
+		"one that is retired and was asked for since is not":              {with(ended(v1alpha1.ReasonRetired, ""), annotated("2026-11-24T11:00:00Z")), false},
 		"one whose service account is gone is":                            {gone(""), true},
 		"one that is issued anew for the next one is not":                 {gone(v1alpha1.OnRecreateReissue), false},
 		"one that waits for a place is not":                               {ended(v1alpha1.ReasonQuotaExceeded, ""), false},
