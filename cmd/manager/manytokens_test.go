@@ -44,8 +44,12 @@ func TestManyTokens(t *testing.T) {
 	objects.Raise(t, namespace, 1000)
 	leader := readyManager(t, "--leader-elect=true")
 	standby := readyManager(t, "--leader-elect=true")
+	mark := auditMark(t)
 	declareMany(t, namespace, "rest", atRest, v1alpha1.AccessTokenSpec{Rotation: &v1alpha1.Rotation{Interval: "24h"}})
 	awaitAll(t, v1alpha1.ReasonIssued, client.InNamespace(namespace))
+	writes := ledgerWrites(t, namespace, mark)
+	t.Logf("%d places took %d writes of the ledger", atRest, writes)
+	gomega.NewWithT(t).Expect(writes).To(gomega.BeNumerically("<", atRest/5), "one write lets all in that wait")
 
 	t.Run("an idle operator makes no write but its Lease and dry runs", testIdle)
 	t.Run("a standby takes over from a crashed leader", func(t *testing.T) { testTakeover(t, leader, standby, namespace) })

@@ -73,9 +73,7 @@ func testCrowd(t *testing.T, limits v1alpha1.PolicyQuota, spec v1alpha1.AccessTo
 			Should(gomega.SatisfyAll(gomega.HaveKeyWithValue(v1alpha1.ReasonIssued, quotaLimit), gomega.HaveLen(2), gomega.HaveKey(v1alpha1.ReasonQuotaExceeded)))
 	}
 	full()
-	t.Logf("%d places took %d writes of the ledger", quotaLimit, len(keep(managerRequests(t, mark), request.Writes, func(r request) bool {
-		return r.ObjectRef.Resource == "accesstokenquotas" && r.ObjectRef.Namespace == namespace && r.ObjectRef.Subresource == "status"
-	})))
+	t.Logf("%d places took %d writes of the ledger", quotaLimit, ledgerWrites(t, namespace, mark))
 
 	for _, key := range withToken(t, namespace)[:quotaLimit/3] {
 		g.Expect(adminClient(t).Delete(t.Context(), tokenOf(t, key))).To(gomega.Succeed())
@@ -91,6 +89,14 @@ func testCrowd(t *testing.T, limits v1alpha1.PolicyQuota, spec v1alpha1.AccessTo
 	most, when := seen.most(t)
 	t.Logf("%d tokens were live at most, %d records in all", most, seen.issued())
 	g.Expect(most).To(gomega.Equal(quotaLimit), "live tokens at resourceVersion %d", when)
+}
+
+// ledgerWrites counts those since a mark.
+func ledgerWrites(t *testing.T, namespace string, mark int64) int {
+	t.Helper()
+	return len(keep(managerRequests(t, mark), request.Writes, func(r request) bool {
+		return r.ObjectRef.Resource == "accesstokenquotas" && r.ObjectRef.Namespace == namespace
+	}))
 }
 
 // declareCrowd creates the AccessTokens, each client one after the other.

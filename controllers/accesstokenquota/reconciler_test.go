@@ -10,6 +10,7 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -197,6 +198,28 @@ func TestALostLedgerIsMadeAnewFromTheTokensThatThereAre(t *testing.T) {
 			g.Expect(w.ledger().Status.GrantsFrom).To(gomega.BeEmpty())
 		})
 	}
+}
+
+func TestACrashBeforeTheFirstWriteOfALedgerDelaysNothing(t *testing.T) {
+	w, g := newWorld(t), gomega.NewWithT(t)
+	w.declare("a")
+	w.must(w.admin.Create(t.Context(), &v1alpha1.AccessTokenQuota{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: v1alpha1.AccessTokenQuotaName}}))
+	w.settle()
+	g.Expect(w.holders()).To(gomega.Equal([]string{"a"}))
+	g.Expect(w.events.Events).NotTo(gomega.Receive(), "nothing was lost")
+}
+
+func TestAManagerThatTakesOverKeepsTheLedger(t *testing.T) {
+	w, g := newWorld(t), gomega.NewWithT(t)
+	w.limit(1)
+	w.declare("a")
+	w.settle()
+	w.declare("b")
+	version := w.ledger().ResourceVersion
+	w.restart()
+	w.settle()
+	g.Expect(w.ledger().ResourceVersion).To(gomega.Equal(version))
+	g.Expect(w.holders()).To(gomega.Equal([]string{"a"}), "the grant of the one before counts")
 }
 
 func TestTokensThatWereThereBeforeQuotasAreTakenIn(t *testing.T) {
