@@ -167,13 +167,13 @@ type TokenSubject struct {
 	Name string `json:"name"`
 
 	// groups are those that the user is in when the token is used; at least one, at
-	// most 16. Each takes the RBAC verb impersonate on groups of that name. Absent
+	// most 8. Each takes the RBAC verb impersonate on groups of that name. Absent
 	// means none. Only with kind User.
 	//
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:MaxItems=8
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=256
 	// +kubebuilder:validation:items:Pattern=`^[^\x00-\x1f\x7f]+$`

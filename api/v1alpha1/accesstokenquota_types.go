@@ -58,7 +58,7 @@ type PlaceHolder struct {
 	// name is that of the AccessToken.
 	//
 	// +required
-	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
 	// subject is the service account or user that its token acts as, such as

@@ -98,11 +98,24 @@ func (p *pass) prove(ctx context.Context, state *lifecycle.State) (*delegation.R
 	sealed := sealedCreator(state)
 	if sealed == nil {
 		p.checked = v1alpha1.CreatorCheckAdmission
-		return p.creators.Admitted(ctx, p.token)
+		refusal, err := p.creators.Admitted(ctx, p.token)
+		if refusal != nil || err != nil || p.token.Status.Revision == 0 {
+			return refusal, err
+		}
+		// The records of earlier tokens are gone, as whoever may delete them can bring
+		// about: the creator has to have the right still.
+		stamped, _ := delegation.CreatorOf(p.token)
+		return p.creators.Allowed(ctx, p.token, stamped)
 	}
 	p.checked = v1alpha1.CreatorCheckAccessReview
-	if refusal, _, err := p.creators.InForce(ctx, p.token.Namespace); refusal != nil || err != nil {
+	refusal, since, err := p.creators.InForce(ctx, p.token.Namespace)
+	if refusal != nil || err != nil {
 		return refusal, err
+	}
+	if cause, _, _ := lifecycle.Due(*state); cause == lifecycle.CauseSecretTemplate && since.After(sealed.issuedAt) {
+		return &delegation.Refusal{Reason: v1alpha1.ReasonCreatorUnchecked, Message: fmt.Sprintf(
+			"spec.secret was changed, and the admission policies that ask for the right to are in force since %s only, after the last token was issued: put spec.secret back, or delete this AccessToken and create it again",
+			v1alpha1.NewTimestamp(since))}, nil
 	}
 	// The name in the seal counts: the annotation may have been changed while the
 	// policies were away.
@@ -113,16 +126,23 @@ func (p *pass) prove(ctx context.Context, state *lifecycle.State) (*delegation.R
 	return p.creators.Allowed(ctx, p.token, creator)
 }
 
-// sealedCreator is the creator whose right to this subject was proved for an
-// earlier token, of which a good record is left; nil where there is none.
-func sealedCreator(state *lifecycle.State) *v1alpha1.Creator {
+// sealed is a creator whose right to the subject was proved for an earlier token,
+// of which a good record is left, and when that token was issued.
+type sealed struct {
+	*v1alpha1.Creator
+	issuedAt time.Time
+}
+
+// sealedCreator is that of the latest such token; nil where there is none.
+func sealedCreator(state *lifecycle.State) (latest *sealed) {
 	for _, r := range state.Records {
 		creator := r.Object.Spec.Creator
-		if r.Void == nil && creator != nil && creator.Checked != "" && r.Object.Spec.Subject.Kind == state.Subject.Kind {
-			return creator
+		proved := r.Void == nil && creator != nil && creator.Checked != "" && r.Object.Spec.Subject.Kind == state.Subject.Kind
+		if proved && (latest == nil || r.IssuedAt.After(latest.issuedAt)) {
+			latest = &sealed{creator, r.IssuedAt}
 		}
 	}
-	return nil
+	return latest
 }
 
 // subjectOf is who the next token acts as.

@@ -242,6 +242,38 @@ var _ = Describe("A token that acts as a service account", func() {
 	})
 })
 
+var _ = Describe("The proof of a creator's right", func() {
+	It("is asked for anew when the records of earlier tokens were deleted", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.account(ctx, "deployer")
+		alice := w.person(ctx, "alice")
+		role := w.mayMakeTokensOf(ctx, rbacv1.UserKind, "alice", "deployer")
+		w.declareAs(ctx, alice, w.actingAs("deployer"))
+		p := w.start(0)
+		p.rest(ctx)
+		Expect(admin.Delete(ctx, role)).To(Succeed())
+		Eventually(func() error {
+			return alice.Create(ctx, func() *v1alpha1.AccessToken { t := w.actingAs("deployer"); t.Name = "other"; return t }(), client.DryRunAll)
+		}).WithTimeout(patience).ShouldNot(Succeed())
+		Expect(admin.DeleteAllOf(ctx, &v1alpha1.TokenRecord{}, client.InNamespace(w.namespace))).To(Succeed())
+		w.settled(ctx)
+		p.restWithin(ctx, 0)
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCreatorLostRight, "alice")
+		Expect(w.records(ctx)).To(BeEmpty())
+	})
+
+	It("is found under a policy that refuses what the canary lacks", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.account(ctx, "deployer")
+		w.limit(ctx, v1alpha1.AccessTokenPolicySpec{RequireDescription: true, Scopes: &v1alpha1.PolicyScopes{Allowed: []string{"deploy:*"}}})
+		token := w.actingAs("deployer")
+		token.Spec.Description, token.Spec.Scopes = "Deploys the shop", []string{"deploy:shop"}
+		w.declareAs(ctx, admin, token)
+		w.start(0).rest(ctx)
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
+	})
+})
+
 // policyObjects are the policy and its binding.
 func policyObjects(ctx context.Context) (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding) {
 	GinkgoHelper()

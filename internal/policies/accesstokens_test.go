@@ -2,6 +2,8 @@ package policies_test
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -217,6 +219,17 @@ var _ = Describe("A reserved scope", func() {
 		Expect(create(ctx, bob)).To(beForbiddenBy("accesstoken-reserved-scopes"))
 		allow(ctx, "introspect", rbacv1.PolicyRule{APIGroups: []string{v1alpha1.Group}, Resources: []string{"scopes"}, ResourceNames: []string{v1alpha1.ScopeIntrospect}, Verbs: []string{v1alpha1.VerbUse}})
 		Eventually(ctx, func() error { return create(ctx, bob) }).Should(Succeed())
+	})
+
+	It("is one of as many as fit into a token", func(ctx SpecContext) {
+		var scopes []string
+		for n := range 9 {
+			scopes = append(scopes, fmt.Sprintf("%q", v1alpha1.ReservedScopePrefix+"scope-"+strconv.Itoa(n)))
+		}
+		Expect(admin().Create(ctx, accessToken("ci", "{scopes: ["+strings.Join(scopes[:8], ",")+"]}"))).To(Succeed())
+		Expect(admin().Create(ctx, accessToken("more", "{scopes: ["+strings.Join(scopes, ",")+"]}"))).
+			To(beForbiddenBy("accesstoken-reserved-scopes", "at most 8 scopes"))
+		Expect(as(bob).Create(ctx, accessToken("bobs", "{scopes: ["+strings.Join(scopes[:8], ",")+"]}"))).To(beForbiddenBy("accesstoken-reserved-scopes"))
 	})
 
 	It("is not in the rights of an editor of the namespace", func(ctx SpecContext) {

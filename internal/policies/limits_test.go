@@ -76,7 +76,7 @@ var _ = Describe("An AccessTokenPolicy", func() {
 			`{rotation: {interval: 48h}}`: "", `{rotation: {interval: 49h}}`: "spec.rotation.interval: 49h is longer than the 48h that is allowed",
 			`{}`: "spec.rotation: has to replace the token every 48h or sooner", `{maxAge: 48h}`: "", `{maxAge: 49h}`: "spec.rotation: has to",
 			`{maxAge: Never}`: "spec.rotation: has to", `{maxAge: Never, rotation: {interval: 24h}}`: "", `{rotation: {}}`: "spec.rotation: has to",
-			`{rotation: {schedule: "@daily"}}`: "", `{maxAge: 72h, rotation: {interval: Auto}}`: "", `{maxAge: 73h, rotation: {interval: Auto}}`: "spec.rotation: has to",
+			`{rotation: {schedule: "@daily"}}`: "", `{maxAge: 24h, extendWhenUsed: true}`: "spec.rotation: has to", `{maxAge: 72h, rotation: {interval: Auto}}`: "", `{maxAge: 73h, rotation: {interval: Auto}}`: "spec.rotation: has to",
 			`{rotation: {interval: Auto}}`:                                                      "spec.rotation: has to",
 			`{maxAge: 24h, extendWhenUsed: true, maxLifetime: 48h}`:                             "",
 			`{maxAge: 24h, extendWhenUsed: true, maxLifetime: 49h}`:                             "spec.rotation: has to",

@@ -103,6 +103,9 @@ func checkRotation(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.Access
 // livesFor is how long a token lives at most, as far as its spec and one policy
 // say; known is false where that is without end.
 func livesFor(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) (lives time.Duration, known bool) {
+	if spec.ExtendWhenUsed && spec.MaxLifetime == "" {
+		return 0, false
+	}
 	for _, text := range []v1alpha1.Duration{spec.MaxLifetime, v1alpha1.Duration(spec.MaxAge)} {
 		if text != "" {
 			lives, err := text.Parse()

@@ -22,7 +22,7 @@ type TokenSubjectApplyConfiguration struct {
 	// name.
 	Name *string `json:"name,omitempty"`
 	// groups are those that the user is in when the token is used; at least one, at
-	// most 16. Each takes the RBAC verb impersonate on groups of that name. Absent
+	// most 8. Each takes the RBAC verb impersonate on groups of that name. Absent
 	// means none. Only with kind User.
 	Groups []string `json:"groups,omitempty"`
 	// onRecreate is what becomes of the token when its service account is deleted
