@@ -92,6 +92,18 @@ var _ = Describe("A token that nobody uses", Serial, func() {
 		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonUnused)
 	})
 
+	It("is not taken for one that was just issued after a long while without", func(ctx context.Context) {
+		w, p, _ := retiring(ctx, "")
+		trackUses(ctx, w.clock.Now())
+		w.edit(ctx, func(token *v1alpha1.AccessToken) { token.Spec.State = v1alpha1.StateSuspended })
+		p.after(ctx, 72*time.Hour)
+		w.edit(ctx, func(token *v1alpha1.AccessToken) { token.Spec.State = v1alpha1.StateActive })
+		p.after(ctx, 47*time.Hour)
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
+		p.after(ctx, 2*time.Hour)
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonUnused)
+	})
+
 	It("stays while nobody notes uses, and for as long again once somebody does", func(ctx context.Context) {
 		w, p, _ := retiring(ctx, "")
 		p.after(ctx, 100*time.Hour)

@@ -3,6 +3,7 @@ package accesstokenquota
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -151,6 +152,13 @@ func (r *Reconciler) settle(ctx context.Context, namespace string, terms quota.T
 func (r *Reconciler) settleClosely(ctx context.Context, ledger *v1alpha1.AccessTokenQuota, claims []quota.Claim, doubtful []quota.Ref, terms quota.Terms) (time.Time, error) {
 	defer r.Fence.Free(ledger.Namespace)()
 	now := doubtful[:min(len(doubtful), mostDoubtful)]
+	for _, later := range doubtful[len(now):] {
+		if slices.ContainsFunc(ledger.Status.Holders, func(holder v1alpha1.PlaceHolder) bool { return holder.UID == later.UID }) {
+			// What the cache says of it was read before others were kept from issuing: of
+			// whom nothing is known, nothing is taken.
+			claims = slices.DeleteFunc(claims, func(claim quota.Claim) bool { return claim.UID == later.UID })
+		}
+	}
 	claims, lagging, err := r.lookCloser(ctx, ledger.Namespace, claims, now, terms.Now)
 	if err != nil {
 		return time.Time{}, err

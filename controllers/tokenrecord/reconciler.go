@@ -184,7 +184,7 @@ func (r *Reconciler) judge(ctx context.Context, reader client.Reader, object *v1
 	case !declared:
 	case buildsOn(token, object):
 		judged.needed = unnotedRetry
-	case token.Status.TokenID == object.Name && object.Status.Reason == v1alpha1.EndReasonCutOff:
+	case token.Status.TokenID == object.Name && (object.Status.Reason == v1alpha1.EndReasonCutOff || object.Status.Reason == v1alpha1.EndReasonUnused):
 		// Without it the token would be replaced, though nobody asked for that.
 		judged.needed = cutOffRetry
 	}

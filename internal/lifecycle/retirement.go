@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
@@ -28,7 +29,13 @@ func (s State) retireAt() (time.Time, bool) {
 	if s.Retirement == nil || s.Retirement.TrackedSince.IsZero() || !found || !current.verifies(s.Now) {
 		return time.Time{}, false
 	}
-	active := later(s.Token.CreationTimestamp.Time, s.Retirement.TrackedSince)
+	// Since when there is a token without a gap, as the status has it; a rotation
+	// does not count. Before it says so, as in the pass that issues, nothing is due.
+	valid := meta.FindStatusCondition(s.Token.Status.Conditions, v1alpha1.ConditionValid)
+	if valid == nil || valid.Status != metav1.ConditionTrue {
+		return time.Time{}, false
+	}
+	active := later(later(s.Token.CreationTimestamp.Time, s.Retirement.TrackedSince), valid.LastTransitionTime.Time)
 	if asked := s.Plan.RequestedAt(); !asked.After(s.Now) {
 		active = later(active, asked)
 	}
