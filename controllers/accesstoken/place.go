@@ -72,18 +72,18 @@ func (p *pass) holdsPlace(ctx context.Context, state *lifecycle.State) (bool, er
 	if !held || quota.Trusted(holder, lastIssue(state), p.Clock.Now(), p.Times.Trust) {
 		return held, nil
 	}
-	token, current := &v1alpha1.AccessToken{}, &v1alpha1.AccessTokenQuota{}
+	token := &v1alpha1.AccessToken{}
 	if err := p.Live.Get(ctx, p.key(), token); client.IgnoreNotFound(err) != nil {
 		return false, fmt.Errorf("read AccessToken %s again before an issue: %w", p.key(), err)
 	}
 	if token.UID != p.token.UID || token.Generation != p.token.Generation || !token.DeletionTimestamp.IsZero() {
 		return false, errStale
 	}
-	if err := p.Live.Get(ctx, p.ledgerKey(), current); err != nil {
+	current, err := p.ledgers.read(ctx, p.Reconciler, p.token.Namespace)
+	if err != nil {
 		return false, notHeld(err)
 	}
-	_, held = quota.Holds(&current.Status, string(p.token.UID))
-	return held, nil
+	return current.held[string(p.token.UID)], nil
 }
 
 // lastIssue is when a token was issued last, as far as was observed.
@@ -115,7 +115,7 @@ func (p *pass) createRecord(ctx context.Context, state *lifecycle.State, object 
 		return p.Client.Create(ctx, object, client.FieldOwner(FieldManager))
 	}
 	defer p.Fence.Issue(p.token.Namespace)()
-	ctx, cancel := context.WithTimeout(ctx, p.Times.Create)
+	ctx, cancel := context.WithTimeout(ctx, p.Times.Create-ledgerAge)
 	defer cancel()
 	held, err := p.holdsPlace(ctx, state)
 	if err != nil {
@@ -165,10 +165,7 @@ func (r *Reconciler) enqueueWaiting(ctx context.Context, ledger *v1alpha1.Access
 		log.FromContext(ctx).Error(err, "list AccessTokens that wait for a place", "namespace", ledger.Namespace)
 		return
 	}
-	held := map[string]bool{}
-	for _, holder := range ledger.Status.Holders {
-		held[holder.UID] = true
-	}
+	held := quota.HeldBy(&ledger.Status)
 	for i := range list.Items {
 		if !held[string(list.Items[i].UID)] {
 			queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -94,6 +95,9 @@ type Reconciler struct {
 	awaited   *awaited
 	statuses  *statuses
 	creators  *delegation.Checker
+	ledgers   *ledgers
+
+	trackedSince atomic.Pointer[time.Time] // nil: not known to be tracked
 }
 
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokens,verbs=get;list;watch;delete

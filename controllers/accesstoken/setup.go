@@ -59,6 +59,7 @@ func New(options Options) *Reconciler {
 		overtaken: &overtaken{newStreaks()},
 		awaited:   &awaited{newStreaks()},
 		statuses:  newStatuses(),
+		ledgers:   newLedgers(),
 		creators:  &delegation.Checker{Live: options.Live, Namespace: options.Namespace, Clock: options.Clock, Settle: options.PolicySettle},
 	}
 }

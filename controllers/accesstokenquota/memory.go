@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/quota"
 )
 
 // memory is what a process remembers of namespaces. A new one does without.
@@ -16,6 +17,9 @@ type memory struct {
 type remembered struct {
 	// ledger: there was one, so that a lost ledger is told from the first one.
 	ledger bool
+
+	// rest is until when the ledger is not written again.
+	rest time.Time
 
 	// departed are AccessTokens that were deleted since the ledger was settled, with
 	// the last issue that their status told of: their records may be gone too.
@@ -49,6 +53,18 @@ func (m *memory) hadLedger(namespace string) bool {
 	return m.of(namespace).ledger
 }
 
+func (m *memory) noteWrite(namespace string, rest time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.of(namespace).rest = rest
+}
+
+func (m *memory) restsUntil(namespace string) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.of(namespace).rest
+}
+
 func (m *memory) noteDeparted(token *v1alpha1.AccessToken) {
 	at, err := token.Status.IssuedAt.Parse()
 	if err != nil {
@@ -75,10 +91,7 @@ func (m *memory) keepHolders(namespace string, ledger v1alpha1.AccessTokenQuotaS
 	if len(departed) == 0 {
 		return
 	}
-	held := make(map[string]bool, len(ledger.Holders))
-	for _, holder := range ledger.Holders {
-		held[holder.UID] = true
-	}
+	held := quota.HeldBy(&ledger)
 	for uid := range departed {
 		if !held[uid] {
 			delete(departed, uid)

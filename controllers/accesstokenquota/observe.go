@@ -19,11 +19,18 @@ import (
 
 // claims are what a reader shows of the AccessTokens of a namespace.
 func (r *Reconciler) claims(ctx context.Context, reader client.Reader, namespace string, now time.Time) ([]quota.Claim, error) {
+	claims, _, err := r.claimsAndRecords(ctx, reader, namespace, now)
+	return claims, err
+}
+
+// claimsAndRecords returns the records, too, by the UID of their AccessToken, also of
+// those that are gone.
+func (r *Reconciler) claimsAndRecords(ctx context.Context, reader client.Reader, namespace string, now time.Time) ([]quota.Claim, map[string][]*v1alpha1.TokenRecord, error) {
 	tokens, records := &v1alpha1.AccessTokenList{}, &v1alpha1.TokenRecordList{}
 	for _, list := range []client.ObjectList{tokens, records} {
 		err := reader.List(ctx, list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency)
 		if err != nil {
-			return nil, fmt.Errorf("list %T of namespace %s: %w", list, namespace, err)
+			return nil, nil, fmt.Errorf("list %T of namespace %s: %w", list, namespace, err)
 		}
 	}
 	byUID := make(map[string][]*v1alpha1.TokenRecord, len(tokens.Items))
@@ -36,7 +43,7 @@ func (r *Reconciler) claims(ctx context.Context, reader client.Reader, namespace
 		token := &tokens.Items[i]
 		claims = append(claims, claimOf(token, byUID[string(token.UID)], now))
 	}
-	return claims, nil
+	return claims, byUID, nil
 }
 
 // claimOf is what an AccessToken and its records show.
@@ -64,23 +71,58 @@ func addRecords(claim *quota.Claim, records []*v1alpha1.TokenRecord, now time.Ti
 	}
 }
 
-// lookCloser reads some again from the API server, and returns the claims with what
-// it found. It says, too, whether any is otherwise than the claims had it.
+// lookCloser reads the doubtful again from the API server, and returns the claims
+// with what it found. It says, too, whether any is otherwise than the claims had it.
 func (r *Reconciler) lookCloser(ctx context.Context, namespace string, claims []quota.Claim, doubtful []quota.Ref, now time.Time) (found []quota.Claim, lagging bool, err error) {
+	live, err := r.liveClaims(ctx, namespace, doubtful, now)
+	if err != nil {
+		return nil, false, err
+	}
 	seen := make(map[string]quota.Claim, len(claims))
 	for _, claim := range claims {
 		seen[claim.UID] = claim
 	}
 	for _, ref := range doubtful {
 		before, known := seen[ref.UID]
-		claim, err := r.liveClaim(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, ref.UID, now)
-		if err != nil {
-			return nil, false, err
-		}
-		lagging = lagging || claim.Free() != (!known || before.Free())
-		seen[ref.UID] = claim
+		lagging = lagging || live[ref.UID].Free() != (!known || before.Free())
+		seen[ref.UID] = live[ref.UID]
 	}
 	return slices.Collect(maps.Values(seen)), lagging, nil
+}
+
+// liveClaims are what the API server has of some AccessTokens, by UID.
+func (r *Reconciler) liveClaims(ctx context.Context, namespace string, refs []quota.Ref, now time.Time) (map[string]quota.Claim, error) {
+	found := make(map[string]quota.Claim, len(refs))
+	if len(refs) <= mostDoubtful {
+		for _, ref := range refs {
+			claim, err := r.liveClaim(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, ref.UID, now)
+			if err != nil {
+				return nil, err
+			}
+			found[ref.UID] = claim
+		}
+		return found, nil
+	}
+	all, records, err := r.claimsAndRecords(ctx, r.Live, namespace, now)
+	if err != nil {
+		return nil, err
+	}
+	for _, ref := range refs {
+		found[ref.UID] = r.goneClaim(namespace, ref, records[ref.UID], now)
+	}
+	for _, claim := range all {
+		if _, asked := found[claim.UID]; asked {
+			found[claim.UID] = claim
+		}
+	}
+	return found, nil
+}
+
+// goneClaim is that of an AccessToken which is no more, of which records may be left.
+func (r *Reconciler) goneClaim(namespace string, ref quota.Ref, records []*v1alpha1.TokenRecord, now time.Time) quota.Claim {
+	claim := quota.Claim{UID: ref.UID, Name: ref.Name, Gone: true, IssuedAt: r.memory.issuedAt(namespace, ref.UID)}
+	addRecords(&claim, records, now)
+	return claim
 }
 
 // liveClaim is what the API server has of one AccessToken and its records.
@@ -90,10 +132,6 @@ func (r *Reconciler) liveClaim(ctx context.Context, key client.ObjectKey, uid st
 	if client.IgnoreNotFound(err) != nil {
 		return quota.Claim{}, fmt.Errorf("read AccessToken %s before its place is given away: %w", key, err)
 	}
-	claim := quota.Claim{UID: uid, Name: key.Name, Gone: true, IssuedAt: r.memory.issuedAt(key.Namespace, uid)}
-	if !apierrors.IsNotFound(err) && string(token.UID) == uid {
-		claim = claimOf(token, nil, now)
-	}
 	list := &v1alpha1.TokenRecordList{}
 	if err := r.Live.List(ctx, list, client.InNamespace(key.Namespace), client.MatchingFields{index.RecordAccessTokenUID: uid}); err != nil {
 		return quota.Claim{}, fmt.Errorf("list records of AccessToken %s before its place is given away: %w", key, err)
@@ -102,6 +140,8 @@ func (r *Reconciler) liveClaim(ctx context.Context, key client.ObjectKey, uid st
 	for i := range list.Items {
 		records[i] = &list.Items[i]
 	}
-	addRecords(&claim, records, now)
-	return claim, nil
+	if apierrors.IsNotFound(err) || string(token.UID) != uid {
+		return r.goneClaim(key.Namespace, quota.Ref{UID: uid, Name: key.Name}, records, now), nil
+	}
+	return claimOf(token, records, now), nil
 }

@@ -3,7 +3,6 @@ package accesstokenquota
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,9 +30,9 @@ const (
 	// wrote meanwhile: about when the watch shows what.
 	overtakenRetry = 50 * time.Millisecond
 
-	// mostDoubtful bounds how many holders are looked at again in one pass, which
-	// holds up issues in the namespace. The others have their turn at once.
-	mostDoubtful = 64
+	// mostDoubtful is how many are looked at again one by one. Of more, the whole
+	// namespace is read again, which costs less.
+	mostDoubtful = 32
 
 	// doubtRetry is how soon one is looked at again that the cache shows otherwise
 	// than it is.
@@ -99,7 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	look, err := r.settle(ctx, req.Namespace, quota.Terms{Limits: limits, Now: r.Clock.Now(), Hold: r.Times.Hold})
+	look, err := r.settle(ctx, req.Namespace, quota.Terms{Times: r.Times, Limits: limits, Now: r.Clock.Now()})
 	switch {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return ctrl.Result{}, nil
@@ -137,6 +136,9 @@ func (r *Reconciler) settle(ctx context.Context, namespace string, terms quota.T
 		return r.rebuild(ctx, namespace, ledger, terms)
 	}
 	r.memory.noteLedger(namespace)
+	if rest := r.memory.restsUntil(namespace); terms.Now.Before(rest) {
+		return rest, nil
+	}
 	claims, err := r.claims(ctx, r.Client, namespace, terms.Now)
 	if err != nil {
 		return time.Time{}, err
@@ -151,23 +153,12 @@ func (r *Reconciler) settle(ctx context.Context, namespace string, terms quota.T
 // settleClosely settles a ledger after a closer look at some.
 func (r *Reconciler) settleClosely(ctx context.Context, ledger *v1alpha1.AccessTokenQuota, claims []quota.Claim, doubtful []quota.Ref, terms quota.Terms) (time.Time, error) {
 	defer r.Fence.Free(ledger.Namespace)()
-	now := doubtful[:min(len(doubtful), mostDoubtful)]
-	for _, later := range doubtful[len(now):] {
-		if slices.ContainsFunc(ledger.Status.Holders, func(holder v1alpha1.PlaceHolder) bool { return holder.UID == later.UID }) {
-			// What the cache says of it was read before others were kept from issuing: of
-			// whom nothing is known, nothing is taken.
-			claims = slices.DeleteFunc(claims, func(claim quota.Claim) bool { return claim.UID == later.UID })
-		}
-	}
-	claims, lagging, err := r.lookCloser(ctx, ledger.Namespace, claims, now, terms.Now)
+	claims, lagging, err := r.lookCloser(ctx, ledger.Namespace, claims, doubtful, terms.Now)
 	if err != nil {
 		return time.Time{}, err
 	}
 	look, err := r.write(ctx, ledger, claims, terms)
-	switch retry := terms.Now.Add(doubtRetry); {
-	case len(now) < len(doubtful):
-		look = terms.Now
-	case lagging && (look.IsZero() || retry.Before(look)):
+	if retry := terms.Now.Add(doubtRetry); lagging && (look.IsZero() || retry.Before(look)) {
 		look = retry
 	}
 	return look, err
@@ -186,6 +177,7 @@ func (r *Reconciler) write(ctx context.Context, ledger *v1alpha1.AccessTokenQuot
 		return time.Time{}, fmt.Errorf("write AccessTokenQuota of namespace %s: %w", ledger.Namespace, err)
 	}
 	r.memory.keepHolders(ledger.Namespace, next)
+	r.memory.noteWrite(ledger.Namespace, terms.Now.Add(time.Duration(next.Used)*r.Times.Rest))
 	ctrl.LoggerFrom(ctx).V(1).Info("settled", "granted", change.Granted, "taken", change.Taken, "freed", change.Freed, "waiting", change.Waiting)
 	return change.Look, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/accesstokenquota"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/policy"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/quota"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 )
 
@@ -264,7 +265,21 @@ func TestPlacesOfManyThatAreGoneComeFree(t *testing.T) {
 	g.Expect(w.holders()).To(gomega.HaveLen(80))
 	w.must(w.admin.DeleteAllOf(t.Context(), &v1alpha1.AccessToken{}, client.InNamespace(w.namespace)))
 	w.pass(2 * hold)
-	g.Expect(w.settle()).To(gomega.BeNumerically(">", 0), "the rest has its turn at once")
 	w.settle()
-	g.Expect(w.holders()).To(gomega.BeEmpty())
+	g.Expect(w.holders()).To(gomega.BeEmpty(), "by one write")
+}
+
+func TestWhoComesWhileTheLedgerRestsIsLetInTogether(t *testing.T) {
+	w, g := newWorld(t), gomega.NewWithT(t)
+	w.declare(many(3)...)
+	w.settle()
+	before := w.ledger().ResourceVersion
+	objects.DeclareMany(t, w.namespace, "later", 5, v1alpha1.AccessTokenSpec{})
+	rest := w.reconcile()
+	g.Expect(rest).To(gomega.BeNumerically(">", 0))
+	g.Expect(rest).To(gomega.BeNumerically("<=", 3*quota.DefaultTimes().Rest+time.Millisecond))
+	g.Expect(w.ledger().ResourceVersion).To(gomega.Equal(before))
+	w.pass(rest)
+	w.reconcile()
+	g.Expect(w.holders()).To(gomega.HaveLen(8))
 }

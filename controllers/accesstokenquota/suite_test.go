@@ -23,6 +23,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers/accesstokenquota"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/quota"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
@@ -155,8 +156,14 @@ func (w *world) end(name string) {
 }
 
 // settle lets the controller settle the ledger, once its cache shows all that there
-// is, and says when it wants to look again.
+// is and the ledger has rested, and says when it wants to look again.
 func (w *world) settle() time.Duration {
+	w.t.Helper()
+	w.pass(100 * quota.DefaultTimes().Rest)
+	return w.reconcile()
+}
+
+func (w *world) reconcile() time.Duration {
 	w.t.Helper()
 	w.settled()
 	key := client.ObjectKey{Namespace: w.namespace, Name: v1alpha1.AccessTokenQuotaName}

@@ -61,6 +61,15 @@ func Holds(ledger *v1alpha1.AccessTokenQuotaStatus, uid string) (v1alpha1.PlaceH
 	return v1alpha1.PlaceHolder{}, false
 }
 
+// HeldBy are the UIDs of all that hold a place in a ledger.
+func HeldBy(ledger *v1alpha1.AccessTokenQuotaStatus) map[string]bool {
+	held := make(map[string]bool, len(ledger.Holders))
+	for _, holder := range ledger.Holders {
+		held[holder.UID] = true
+	}
+	return held
+}
+
 // Moved names the AccessTokens that are in one of two ledgers only, or got their
 // place anew.
 func Moved(before, after v1alpha1.AccessTokenQuotaStatus) []string {

@@ -11,7 +11,13 @@ import (
 // ledger, none of them is made. It is safe for concurrent use.
 type Fence struct {
 	seed    maphash.Seed
-	stripes [64]sync.RWMutex
+	stripes [64]stripe
+}
+
+type stripe struct {
+	sync.RWMutex
+
+	freed uint64 // how often places were given away
 }
 
 // NewFence makes a fence.
@@ -29,9 +35,15 @@ func (f *Fence) Issue(namespace string) (done func()) {
 func (f *Fence) Free(namespace string) (done func()) {
 	stripe := f.stripe(namespace)
 	stripe.Lock()
+	stripe.freed++
 	return stripe.Unlock
 }
 
-func (f *Fence) stripe(namespace string) *sync.RWMutex {
+// Freed counts how often places of a namespace, and of some others, were given away
+// in this process. During an issue it does not change: a ledger that was read at the
+// same count is not behind this process.
+func (f *Fence) Freed(namespace string) uint64 { return f.stripe(namespace).freed }
+
+func (f *Fence) stripe(namespace string) *stripe {
 	return &f.stripes[maphash.String(f.seed, namespace)%uint64(len(f.stripes))]
 }

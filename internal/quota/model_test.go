@@ -120,7 +120,7 @@ func newModel(limit int32) *model {
 func (m *model) times() Times { return DefaultTimes() }
 
 func (m *model) terms() Terms {
-	return Terms{Limits: policy.Quota{Tokens: m.limit, TokensPerSubject: mostPerSubject}, Now: m.now, Hold: m.times().Hold}
+	return Terms{Limits: policy.Quota{Tokens: m.limit, TokensPerSubject: mostPerSubject}, Now: m.now, Times: m.times()}
 }
 
 func (m *model) version() int { m.versions++; return m.versions }

@@ -81,7 +81,7 @@ func TestSettle(t *testing.T) {
 		"the namespace is the limit of its own principals": {ledgerOf(), []Claim{waiting("a", 1), waiting("b", 2), waiting("c", 3)}, policy.Quota{Tokens: 9, TokensPerSubject: 1}, "a b c", Change{Granted: 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			next, change := Settle(test.ledger, test.claims, Terms{Limits: test.limits, Now: noon, Hold: hold})
+			next, change := Settle(test.ledger, test.claims, Terms{Limits: test.limits, Now: noon, Times: Times{Hold: hold}})
 			var holders []string
 			for _, holder := range next.Holders {
 				holders = append(holders, holder.UID)
@@ -100,7 +100,7 @@ func TestSettle(t *testing.T) {
 }
 
 func TestSettleAgainChangesNothing(t *testing.T) {
-	terms := Terms{Limits: policy.Quota{Tokens: 2, TokensPerSubject: 1}, Now: noon, Hold: hold}
+	terms := Terms{Limits: policy.Quota{Tokens: 2, TokensPerSubject: 1}, Now: noon, Times: Times{Hold: hold}}
 	claims := []Claim{waiting("a", 1), with(waiting("b", 2), live), waiting("c", 3)}
 	first, _ := Settle(ledgerOf(), claims, terms)
 	terms.Now = terms.Now.Add(24 * time.Hour)
@@ -114,7 +114,7 @@ func TestSettleAgainChangesNothing(t *testing.T) {
 }
 
 func TestRebuild(t *testing.T) {
-	terms := Terms{Now: noon.Add(900 * time.Millisecond), Hold: hold}
+	terms := Terms{Now: noon.Add(900 * time.Millisecond), Times: Times{Hold: hold}}
 	if got := Rebuild(false, terms); got.GrantsFrom != "" {
 		t.Errorf("the first ledger grants from %s; want at once", got.GrantsFrom)
 	}
