@@ -4,7 +4,9 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
@@ -55,6 +57,23 @@ var _ = Describe("A choice of what is in a Secret", func() {
 		Entry("in its name, which makes another Secret of that content", chosen, object{"secret": object{"name": "database"}}),
 		Entry("in its format", chosen, object{"secret": object{"name": "database", "format": "BasicAuth"}}),
 	)
+
+	It("is also which Secret it is: sending a token elsewhere takes the right to make one", func(ctx SpecContext) {
+		const carol = "carol" // may edit AccessTokens, and make none
+		meta := metav1.ObjectMeta{Namespace: namespace, Name: carol}
+		Expect(admin().Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{v1alpha1.Group}, Resources: []string{"accesstokens"}, Verbs: []string{"get", "update", "patch"},
+		}}})).To(Succeed())
+		Expect(admin().Create(ctx, &rbacv1.RoleBinding{
+			ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: carol}, Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: carol}},
+		})).To(Succeed())
+		Eventually(ctx, func() bool { return may(ctx, carol, "patch", "accesstokens", "", namespace) }).Should(BeTrue())
+		Expect(admin().Create(ctx, accessToken("ci", `{}`))).To(Succeed())
+		rename := merge(object{"spec": object{"secret": object{"name": "carols"}}})
+		Expect(as(carol).Patch(ctx, accessToken("ci", ""), rename)).To(beForbiddenBy(policy, "carol may not send the token to another Secret"))
+		Expect(as(carol).Patch(ctx, accessToken("ci", ""), merge(object{"spec": object{"description": "edited"}}))).To(Succeed())
+		Expect(as(bob).Patch(ctx, accessToken("ci", ""), rename)).To(Succeed())
+	})
 
 	It("is of no matter to other edits, and to a Secret without", func(ctx SpecContext) {
 		Expect(admin().Create(ctx, accessToken("ci", chosen))).To(Succeed())
