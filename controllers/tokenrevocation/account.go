@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/revocation"
 )
 
 // AccountName names the controller of service accounts, its queue, its logger and
@@ -31,7 +33,7 @@ type AccountReconciler struct {
 }
 
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=get;list;watch
-// +kubebuilder:rbac:groups=accesstoken.dev,resources=clustertokenrevocations,verbs=get;list;watch;create
+// +kubebuilder:rbac:groups=accesstoken.dev,resources=clustertokenrevocations,verbs=get;list;watch;create;delete
 
 // Reconcile makes the revocation of one service account, once for what the
 // annotation says. The moment that counts is fixed by that object: a time to come
@@ -51,8 +53,11 @@ func (r *AccountReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 		return ctrl.Result{}, nil
 	}
 	key := client.ObjectKey{Name: accountRevocationName(account)}
-	if err := r.Client.Get(ctx, key, &v1alpha1.ClusterTokenRevocation{}); client.IgnoreNotFound(err) != nil || err == nil {
+	known := &v1alpha1.ClusterTokenRevocation{}
+	if err := r.Client.Get(ctx, key, known); client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, err
+	} else if err == nil {
+		return ctrl.Result{}, r.deleteCovered(ctx, req.NamespacedName, known)
 	}
 	made := &v1alpha1.ClusterTokenRevocation{
 		ObjectMeta: metav1.ObjectMeta{
@@ -71,7 +76,39 @@ func (r *AccountReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	if err := r.Client.Create(ctx, made, client.FieldOwner(FieldManager)); client.IgnoreAlreadyExists(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("revoke the tokens of service account %s: %w", req.NamespacedName, err)
 	}
-	return ctrl.Result{}, nil
+	if made.UID == "" {
+		return ctrl.Result{}, nil // it was there; the next pass sees it
+	}
+	return ctrl.Result{}, r.deleteCovered(ctx, req.NamespacedName, made)
+}
+
+// deleteCovered deletes the revocations that the same account asked for before, as
+// far as the latest covers what they void and they are done: whoever may annotate
+// an account makes as many as there are instants.
+func (r *AccountReconciler) deleteCovered(ctx context.Context, account client.ObjectKey, latest *v1alpha1.ClusterTokenRevocation) error {
+	covering, err := revocation.OfCluster(latest)
+	if err != nil {
+		return err
+	}
+	list := &v1alpha1.ClusterTokenRevocationList{}
+	if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list revocations of service account %s: %w", account, err)
+	}
+	for i := range list.Items {
+		earlier := &list.Items[i]
+		covered, err := revocation.OfCluster(earlier)
+		done := meta.IsStatusConditionTrue(earlier.Status.Conditions, v1alpha1.ConditionReady)
+		if err != nil || !done || earlier.Name == latest.Name || accountOf(earlier) != account || covered.Before.After(covering.Before) {
+			continue
+		}
+		if covered.User != covering.User || covered.Namespace != covering.Namespace {
+			continue // made by hand, with our annotation
+		}
+		if err := r.Client.Delete(ctx, earlier, client.Preconditions{UID: &earlier.UID}); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete revocation %s, which a later one covers: %w", earlier.Name, err)
+		}
+	}
+	return nil
 }
 
 // accountRevocationName is that of the revocation that a service account asks for:

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -102,8 +103,14 @@ func (r *Reconciler) protect(ctx context.Context, o *order) (protected bool, err
 		return true, nil
 	}
 	key := client.ObjectKey{Name: copyName(original)}
-	if err := r.Client.Get(ctx, key, &v1alpha1.ClusterTokenRevocation{}); client.IgnoreNotFound(err) != nil || err == nil {
-		return err == nil, err
+	known := &v1alpha1.ClusterTokenRevocation{}
+	if err := r.Client.Get(ctx, key, known); client.IgnoreNotFound(err) != nil {
+		return false, err
+	} else if err == nil {
+		if originalOf(known) != o.revocation.Ref || !equality.Semantic.DeepEqual(known.Spec, copySpec(o, original)) {
+			return false, fmt.Errorf("ClusterTokenRevocation %s stands where the copy of %s in namespace %s belongs, and is none: delete it", key.Name, o.revocation.Ref, original.Namespace)
+		}
+		return true, nil
 	}
 	if orphans, err := r.orphans(ctx, original.Namespace); err != nil || orphans >= mostOrphans {
 		return false, err
@@ -113,14 +120,19 @@ func (r *Reconciler) protect(ctx context.Context, o *order) (protected bool, err
 			Name:        key.Name,
 			Annotations: map[string]string{v1alpha1.AnnotationCopyOf: original.Namespace + "/" + original.Name},
 		},
-		Spec: v1alpha1.ClusterTokenRevocationSpec{Namespace: original.Namespace, RevocationSpec: *original.Spec.RevocationSpec.DeepCopy()},
+		Spec: copySpec(o, original),
 	}
-	made.Spec.All = false // the namespace alone means all that is in it
-	made.Spec.Before = v1alpha1.NewTimestamp(o.revocation.Before)
 	if err := r.Client.Create(ctx, made, client.FieldOwner(FieldManager)); client.IgnoreAlreadyExists(err) != nil {
 		return false, fmt.Errorf("keep a copy of %s in namespace %s: %w", o.revocation.Ref, original.Namespace, err)
 	}
 	return true, nil
+}
+
+func copySpec(o *order, original *v1alpha1.TokenRevocation) v1alpha1.ClusterTokenRevocationSpec {
+	spec := v1alpha1.ClusterTokenRevocationSpec{Namespace: original.Namespace, RevocationSpec: *original.Spec.RevocationSpec.DeepCopy()}
+	spec.All = false // the namespace alone means all that is in it
+	spec.Before = v1alpha1.NewTimestamp(o.revocation.Before)
+	return spec
 }
 
 // orphans counts the copies of a namespace whose originals are gone.
