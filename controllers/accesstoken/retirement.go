@@ -25,15 +25,17 @@ func (p *pass) observeRetirement(ctx context.Context, state *lifecycle.State, se
 	if !asked {
 		return nil
 	}
-	since, tracked, err := lastused.TrackedSince(ctx, p.Live, p.Namespace)
-	if err != nil {
-		return err
-	}
 	state.Retirement = &lifecycle.Retirement{UnusedFor: unusedFor}
+	if known := p.trackedSince.Load(); known != nil {
+		state.Retirement.TrackedSince = *known
+		return nil
+	}
+	since, tracked, err := lastused.TrackedSince(ctx, p.Live, p.Namespace)
 	if tracked {
+		p.trackedSince.Store(&since) // it is written once
 		state.Retirement.TrackedSince = since
 	}
-	return nil
+	return err
 }
 
 // confirmUnused looks, before a token is taken back, at its records in the API

@@ -98,6 +98,9 @@ func (s State) verdict(status v1alpha1.AccessTokenStatus) verdict {
 	if v, ok := s.subjectVerdict(); ok {
 		return v
 	}
+	if told := s.untilAsked(); told != nil && !s.Needed() {
+		return verdict{told.Status, told.Reason, told.Message, true}
+	}
 	if v, ok := s.unusedVerdict(); ok {
 		return v
 	}

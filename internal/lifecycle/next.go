@@ -1,7 +1,11 @@
 package lifecycle
 
 import (
+	"slices"
 	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/schedule"
@@ -107,6 +111,10 @@ func (s State) needed() (Cause, time.Time, bool) {
 	}
 	current, found := s.current()
 	switch {
+	case s.untilAsked() != nil:
+		issuedAt, _ := s.currentIssuedAt()
+		due, cause, ok := s.Plan.OnRequest().Rotation(issuedAt, string(s.Token.UID))
+		return Cause(cause), due, ok
 	case !found && s.Token.Status.EndedAt != "":
 		// Taken back so long ago that the record is gone; wanted again.
 		return CauseReactivated, s.Now, true
@@ -117,14 +125,8 @@ func (s State) needed() (Cause, time.Time, bool) {
 	case current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonUnused:
 		due, cause, ok := s.Plan.OnRequest().Rotation(current.IssuedAt, string(s.Token.UID))
 		return Cause(cause), due, ok
-	case current.revoked() && (current.Object.Status.Reason == v1alpha1.EndReasonSuspended || current.Object.Status.Reason == v1alpha1.EndReasonRevoked):
-		return CauseReactivated, s.Now, true
-	case current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonPolicyViolation:
-		return CauseReactivated, s.Now, true
-	case current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonRevokedByHolder:
-		return CauseRevokedByHolder, s.Now, true
-	case current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonSubjectGone:
-		return CauseSubjectRecreated, s.Now, true
+	case current.revoked() && followsFrom[current.Object.Status.Reason] != "":
+		return followsFrom[current.Object.Status.Reason], s.Now, true
 	case current.ended(s.Now):
 		return CauseRecordRevoked, s.Now, true
 	}
@@ -132,6 +134,30 @@ func (s State) needed() (Cause, time.Time, bool) {
 		return cause, s.Now, true
 	}
 	return s.rotation()
+}
+
+// followsFrom is why a new token comes in the place of one that was revoked for a
+// reason, once that no longer holds.
+var followsFrom = map[v1alpha1.EndReason]Cause{
+	v1alpha1.EndReasonSuspended:       CauseReactivated,
+	v1alpha1.EndReasonRevoked:         CauseReactivated,
+	v1alpha1.EndReasonPolicyViolation: CauseReactivated,
+	v1alpha1.EndReasonRevokedByHolder: CauseRevokedByHolder,
+	v1alpha1.EndReasonSubjectGone:     CauseSubjectRecreated,
+}
+
+// untilAsked is the Ready condition of a token that was taken back until somebody
+// asks for another, and whose record is gone, by hand or by time: nobody asked by
+// that. Nil for any other.
+func (s State) untilAsked() *metav1.Condition {
+	if _, found := s.current(); found {
+		return nil
+	}
+	ready := meta.FindStatusCondition(s.Token.Status.Conditions, v1alpha1.ConditionReady)
+	if ready != nil && slices.Contains([]string{v1alpha1.ReasonUnused, v1alpha1.ReasonRetired, v1alpha1.ReasonCutOff}, ready.Reason) {
+		return ready
+	}
+	return nil
 }
 
 // cutOff says that a revocation voids the current token.

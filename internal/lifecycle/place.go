@@ -36,8 +36,8 @@ func (s State) AwaitsGrant() bool { return s.waitsForPlace() && s.Place.Refusal 
 
 // Finished says that the status, as it is persisted, tells that the token ended
 // and that nothing is to follow: it was revoked, it expired and neither a rotation
-// nor a request brings another, a revocation voids it, nobody wanted it back when it
-// was unused, or the service account that it acted as is no more. Such a token needs
+// nor a request brings another, a revocation voids it, a policy ended it, nobody wanted
+// it back when it was unused, or the service account that it acted as is no more. Such a token needs
 // no place.
 func Finished(token *v1alpha1.AccessToken) bool {
 	status, subject := token.Status, token.Spec.Subject
@@ -50,6 +50,8 @@ func Finished(token *v1alpha1.AccessToken) bool {
 		return token.Spec.State == v1alpha1.StateRevoked
 	case v1alpha1.ReasonExpired:
 		return status.EndedAt != "" && status.NextRotationAt == "" && !requested(token)
+	case v1alpha1.ReasonPolicyViolation:
+		return status.EndedAt != ""
 	case v1alpha1.ReasonCutOff, v1alpha1.ReasonRetired:
 		return status.NextRotationAt == "" && !requested(token)
 	case v1alpha1.ReasonSubjectGone:

@@ -116,6 +116,8 @@ func TestFinished(t *testing.T) {
 		"one that is retired and was asked for since is not":              {with(ended(v1alpha1.ReasonRetired, ""), annotated("2026-11-24T11:00:00Z")), false},
 		"one whose service account is gone is":                            {gone(""), true},
 		"one that is issued anew for the next one is not":                 {gone(v1alpha1.OnRecreateReissue), false},
+		"one that a policy ended is":                                      {ended(v1alpha1.ReasonPolicyViolation, ""), true},
+		"one that a policy lets live on is not":                           {with(ended(v1alpha1.ReasonPolicyViolation, ""), func(token *v1alpha1.AccessToken) { token.Status.EndedAt = "" }), false},
 		"one that waits for a place is not":                               {ended(v1alpha1.ReasonQuotaExceeded, ""), false},
 	} {
 		if got := lifecycle.Finished(test.token); got != test.want {
