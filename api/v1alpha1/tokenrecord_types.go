@@ -202,6 +202,16 @@ type Creator struct {
 	// +kubebuilder:validation:MaxLength=256
 	UID string `json:"uid,omitempty"`
 
+	// groupsDigest is the SHA-256 of the annotation accesstoken.dev/created-by-groups
+	// when the token was issued, in lower-case hexadecimal, so that a later change of
+	// it is noticed. Absent where there was none, and for a token that is its own
+	// principal.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
+	GroupsDigest string `json:"groupsDigest,omitempty"`
+
 	// checked is how it was proved that the creator may act as the subject.
 	// Admission: by admission policy, when the AccessToken was created.
 	// AccessReview: by a SubjectAccessReview, when this token was issued. Absent for

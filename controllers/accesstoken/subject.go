@@ -117,10 +117,10 @@ func (p *pass) prove(ctx context.Context, state *lifecycle.State) (*delegation.R
 			"spec.secret was changed, and the admission policies that ask for the right to are in force since %s only, after the last token was issued: put spec.secret back, or delete this AccessToken and create it again",
 			v1alpha1.NewTimestamp(since))}, nil
 	}
-	// The name in the seal counts: the annotation may have been changed while the
+	// What is in the seal counts: the annotations may have been changed while the
 	// policies were away.
 	creator, _ := delegation.CreatorOf(p.token)
-	if creator.Username != sealed.Username || creator.UID != sealed.UID {
+	if creator.Username != sealed.Username || creator.UID != sealed.UID || creator.GroupsDigest != sealed.GroupsDigest {
 		creator = delegation.Creator{Username: sealed.Username, UID: sealed.UID}
 	}
 	return p.creators.Allowed(ctx, p.token, creator)
@@ -165,7 +165,7 @@ func subjectOf(token *v1alpha1.AccessToken, state *lifecycle.State) v1alpha1.Sub
 func (p *pass) creator(state *lifecycle.State) *v1alpha1.Creator {
 	if state.Subject != nil {
 		if sealed := sealedCreator(state); sealed != nil {
-			return &v1alpha1.Creator{Username: sealed.Username, UID: sealed.UID, Checked: p.checked}
+			return &v1alpha1.Creator{Username: sealed.Username, UID: sealed.UID, GroupsDigest: sealed.GroupsDigest, Checked: p.checked}
 		}
 	}
 	stamped, ok := delegation.CreatorOf(p.token)
@@ -174,7 +174,7 @@ func (p *pass) creator(state *lifecycle.State) *v1alpha1.Creator {
 	}
 	creator := &v1alpha1.Creator{Username: stamped.Username, UID: stamped.UID}
 	if state.Subject != nil {
-		creator.Checked = p.checked
+		creator.Checked, creator.GroupsDigest = p.checked, stamped.GroupsDigest
 	}
 	return creator
 }

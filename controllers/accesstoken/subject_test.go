@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/delegation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
@@ -110,7 +111,9 @@ var _ = Describe("A token that acts as a service account", func() {
 			Kind: v1alpha1.SubjectKindServiceAccount, Name: "system:serviceaccount:" + w.namespace + ":deployer", UID: string(account.UID),
 			Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + w.namespace},
 		}))
-		Expect(spec.Creator).To(Equal(&v1alpha1.Creator{Username: "alice", Checked: v1alpha1.CreatorCheckAdmission}))
+		stamped, _ := delegation.CreatorOf(w.token(ctx))
+		Expect(stamped.GroupsDigest).To(HaveLen(64))
+		Expect(spec.Creator).To(Equal(&v1alpha1.Creator{Username: "alice", Checked: v1alpha1.CreatorCheckAdmission, GroupsDigest: stamped.GroupsDigest}))
 		Expect(w.token(ctx).Status.SubjectUID).To(Equal(string(account.UID)))
 	})
 
@@ -286,7 +289,7 @@ func policyObjects(ctx context.Context) (*admissionv1.ValidatingAdmissionPolicy,
 
 // policySettled waits until the policy refuses again, and then until what is created is
 // created in a later second than the policy was.
-func policySettled(ctx context.Context, namespace string) {
+func policySettled(ctx context.Context, namespace string, also ...metav1.Time) {
 	GinkgoHelper()
 	policy, binding := policyObjects(ctx)
 	Eventually(func(g Gomega) {
@@ -297,7 +300,7 @@ func policySettled(ctx context.Context, namespace string) {
 		g.Expect(apierrors.IsForbidden(admin.Create(ctx, canary, client.DryRunAll))).To(BeTrue())
 		probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "probe", Namespace: namespace}}
 		g.Expect(admin.Create(ctx, probe, client.DryRunAll)).To(Succeed())
-		for _, written := range []metav1.Time{policy.CreationTimestamp, binding.CreationTimestamp} {
+		for _, written := range append(also, policy.CreationTimestamp, binding.CreationTimestamp) {
 			g.Expect(probe.CreationTimestamp.Time.After(written.Add(time.Second))).To(BeTrue())
 		}
 	}).WithTimeout(patience).Should(Succeed())
@@ -365,6 +368,39 @@ var _ = Describe("No proof, no issue", Serial, func() {
 		w.start(0).restWithin(ctx, 0)
 		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCreatorUnchecked, "too late for this AccessToken")
 		Expect(w.records(ctx)).To(BeEmpty())
+	})
+
+	It("holds for a creator whose groups were changed while nothing guarded them", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.account(ctx, "deployer")
+		alice := w.person(ctx, "alice", "release")
+		role := w.mayMakeTokensOf(ctx, rbacv1.GroupKind, "release", "deployer")
+		w.declareAs(ctx, alice, w.actingAs("deployer"))
+		p := w.start(0)
+		p.rest(ctx)
+		Expect(admin.Delete(ctx, role)).To(Succeed())
+
+		guard := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "accesstoken-creator.accesstoken.dev"}}
+		stamp := &admissionv1.MutatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "accesstoken-creator-stamp.accesstoken.dev"}}
+		for _, binding := range []client.Object{guard, stamp} {
+			Expect(admin.Get(ctx, client.ObjectKeyFromObject(binding), binding)).To(Succeed())
+			Expect(admin.Delete(ctx, binding)).To(Succeed())
+			binding.SetResourceVersion("")
+		}
+		Eventually(func(g Gomega) {
+			token := w.token(ctx)
+			token.Annotations[v1alpha1.AnnotationCreatedByGroups] = "system:masters"
+			g.Expect(admin.Update(ctx, token)).To(Succeed())
+			g.Expect(w.token(ctx).Annotations[v1alpha1.AnnotationCreatedByGroups]).To(Equal("system:masters"))
+		}).WithTimeout(patience).Should(Succeed())
+		for _, binding := range []client.Object{guard, stamp} {
+			Expect(admin.Create(ctx, binding)).To(Succeed())
+		}
+		DeferCleanup(func(ctx context.Context) { policySettled(ctx, w.namespace, guard.CreationTimestamp) })
+		w.requestRotation(ctx)
+		p.restWithin(ctx, 0)
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCreatorLostRight, "alice")
+		Expect(w.records(ctx)).To(HaveLen(1))
 	})
 
 	It("does not touch a token that is its own principal", func(ctx context.Context) {

@@ -1,6 +1,8 @@
 package delegation
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -45,14 +47,23 @@ func unchecked(message string) *Refusal {
 type Creator struct {
 	Username, UID string
 	Groups        []string
+
+	// GroupsDigest is the SHA-256 of the stamp that the groups were read from, in
+	// hexadecimal; empty for none.
+	GroupsDigest string
 }
 
 // CreatorOf reads the stamp; ok is false where there is none.
 func CreatorOf(token *v1alpha1.AccessToken) (creator Creator, ok bool) {
+	stamp := token.Annotations[v1alpha1.AnnotationCreatedByGroups]
 	creator = Creator{
 		Username: token.Annotations[v1alpha1.AnnotationCreatedBy],
 		UID:      token.Annotations[v1alpha1.AnnotationCreatedByUID],
-		Groups:   groups(token.Annotations[v1alpha1.AnnotationCreatedByGroups]),
+		Groups:   groups(stamp),
+	}
+	if stamp != "" {
+		sum := sha256.Sum256([]byte(stamp))
+		creator.GroupsDigest = hex.EncodeToString(sum[:])
 	}
 	return creator, creator.Username != ""
 }

@@ -65,6 +65,7 @@ func canonical(spec *v1alpha1.TokenRecordSpec, at place) ([]byte, error) {
 		e.bytes(tagCreatorUsername, spec.Creator.Username)
 		e.text(tagCreatorUID, spec.Creator.UID)
 		e.text(tagCreatorChecked, string(spec.Creator.Checked))
+		e.text(tagCreatorGroupsDigest, spec.Creator.GroupsDigest)
 	}
 	e.text(tagKeyID, spec.KeyID)
 	return e.out, e.err

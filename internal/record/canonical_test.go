@@ -120,6 +120,11 @@ func decodeField(spec *v1alpha1.TokenRecordSpec, at *place, f field) error {
 		var checked string
 		err = decodeText(f.value, &checked)
 		spec.Creator.Checked = v1alpha1.CreatorCheck(checked)
+	case tagCreatorGroupsDigest:
+		if spec.Creator == nil {
+			return errors.New("no user name before it")
+		}
+		return decodeText(f.value, &spec.Creator.GroupsDigest)
 	default:
 		err = errors.New("unknown")
 	}
@@ -208,7 +213,7 @@ func anyRecord(t *rapid.T) (v1alpha1.TokenRecordSpec, place) {
 		KeyID:          text("keyID"),
 	}
 	if rapid.Bool().Draw(t, "creator") {
-		spec.Creator = &v1alpha1.Creator{Username: text("username"), UID: text("creator uid"), Checked: v1alpha1.CreatorCheck(text("checked"))}
+		spec.Creator = &v1alpha1.Creator{Username: text("username"), UID: text("creator uid"), Checked: v1alpha1.CreatorCheck(text("checked")), GroupsDigest: text("groups digest")}
 	}
 	return spec, place{text("cluster"), text("namespace"), text("name")}
 }

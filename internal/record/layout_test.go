@@ -75,7 +75,9 @@ var tags = map[tag]string{
 	tagCreatorUsername:    "spec.creator.username",
 	tagCreatorUID:         "spec.creator.uid",
 	tagCreatorChecked:     "spec.creator.checked",
-	tagKeyID:              "spec.keyID",
+
+	tagCreatorGroupsDigest: "spec.creator.groupsDigest",
+	tagKeyID:               "spec.keyID",
 }
 
 func TestTheDocumentedTagsAreThoseOfTheCode(t *testing.T) {

@@ -52,6 +52,8 @@ const (
 	tagCreatorUsername tag = 0x50 // spec.creator.username
 	tagCreatorUID      tag = 0x51 // spec.creator.uid
 	tagCreatorChecked  tag = 0x52 // spec.creator.checked
+
+	tagCreatorGroupsDigest tag = 0x53 // spec.creator.groupsDigest
 )
 
 // What it is sealed with. The hash and the seal themselves are not encoded.

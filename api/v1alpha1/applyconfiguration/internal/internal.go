@@ -283,6 +283,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: checked
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.CreatorCheck
+    - name: groupsDigest
+      type:
+        scalar: string
     - name: uid
       type:
         scalar: string

@@ -15,6 +15,11 @@ type CreatorApplyConfiguration struct {
 	Username *string `json:"username,omitempty"`
 	// uid is the creator's UID. Absent where the authenticator gave none.
 	UID *string `json:"uid,omitempty"`
+	// groupsDigest is the SHA-256 of the annotation accesstoken.dev/created-by-groups
+	// when the token was issued, in lower-case hexadecimal, so that a later change of
+	// it is noticed. Absent where there was none, and for a token that is its own
+	// principal.
+	GroupsDigest *string `json:"groupsDigest,omitempty"`
 	// checked is how it was proved that the creator may act as the subject.
 	// Admission: by admission policy, when the AccessToken was created.
 	// AccessReview: by a SubjectAccessReview, when this token was issued. Absent for
@@ -41,6 +46,14 @@ func (b *CreatorApplyConfiguration) WithUsername(value string) *CreatorApplyConf
 // If called multiple times, the UID field is set to the value of the last call.
 func (b *CreatorApplyConfiguration) WithUID(value string) *CreatorApplyConfiguration {
 	b.UID = &value
+	return b
+}
+
+// WithGroupsDigest sets the GroupsDigest field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the GroupsDigest field is set to the value of the last call.
+func (b *CreatorApplyConfiguration) WithGroupsDigest(value string) *CreatorApplyConfiguration {
+	b.GroupsDigest = &value
 	return b
 }
 
