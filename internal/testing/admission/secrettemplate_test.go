@@ -1,4 +1,4 @@
-package policies_test
+package admission_test
 
 import (
 	. "github.com/onsi/ginkgo/v2"

@@ -1,4 +1,4 @@
-package policies_test
+package admission_test
 
 import (
 	"context"
