@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -133,14 +134,18 @@ func (w *world) exists(object client.Object) bool {
 
 var errStopped = errors.New("the process was stopped")
 
-// writes counts writes, and stops the process after one of them.
+// writes counts writes, and stops the process after one of them. Those that are made
+// side by side come one after the other.
 type writes struct {
 	client.Client
+	one    sync.Mutex
 	count  int
 	stopAt int // the write after which nothing more is written; 0: never
 }
 
 func (c *writes) do(write func() error) error {
+	c.one.Lock()
+	defer c.one.Unlock()
 	if c.stopAt > 0 && c.count >= c.stopAt {
 		return errStopped
 	}
