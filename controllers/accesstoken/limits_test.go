@@ -67,10 +67,11 @@ var _ = Describe("A token that a policy does not allow", func() {
 
 	It("is ended where the policy says so, and issued anew once it is allowed", func(ctx context.Context) {
 		w := newWorld(ctx)
-		w.declare(ctx, v1alpha1.AccessTokenSpec{MaxAge: "48h"})
+		w.declare(ctx, v1alpha1.AccessTokenSpec{MaxAge: "48h", Rotation: &v1alpha1.Rotation{Interval: "12h"}})
 		p := w.start(0)
 		p.rest(ctx)
 		text := w.currentToken(ctx, w.key.Name)
+		Expect(w.token(ctx).Status.NextRotationAt).NotTo(BeEmpty())
 		w.limit(ctx, v1alpha1.AccessTokenPolicySpec{RequireDescription: true, OnViolation: v1alpha1.OnViolationEnd})
 		p.rest(ctx)
 		Expect(w.verify(ctx, text)).NotTo(Succeed())
@@ -78,6 +79,7 @@ var _ = Describe("A token that a policy does not allow", func() {
 		Expect(secretsOf(ctx, w.namespace)).To(BeEmpty())
 		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPolicyViolation, "spec.description: is required")
 		w.shows(ctx, v1alpha1.ConditionValid, metav1.ConditionFalse, v1alpha1.ReasonPolicyViolation)
+		Expect(w.token(ctx).Status.NextRotationAt).To(BeEmpty(), "none is to come")
 
 		w.edit(ctx, func(token *v1alpha1.AccessToken) { token.Spec.Description = "Deploys the shop" })
 		p.rest(ctx)

@@ -61,6 +61,7 @@ var _ = Describe("A token that nobody uses", Serial, func() {
 		p.after(ctx, 24*time.Hour)
 		Expect(w.records(ctx)).To(HaveLen(records), "no rotation brings it back")
 		Expect(w.token(ctx).Status.EndedAt).To(BeEmpty(), "it may be had again")
+		Expect(w.token(ctx).Status.NextRotationAt).To(BeEmpty(), "none is to come")
 
 		w.requestRotation(ctx)
 		p.restWithin(ctx, 0)

@@ -104,9 +104,12 @@ func (s State) subjectVerdict() (v verdict, ok bool) {
 	case account != nil && s.subjectGone() && account.UID != "" && !account.Reissue:
 		return verdict{metav1.ConditionFalse, v1alpha1.ReasonSubjectGone, fmt.Sprintf(
 			"service account %s was deleted and made again, and the token ended with the old one: set spec.subject.onRecreate to Reissue, or delete this AccessToken and create it again", account.Name), true}, true
+	case account != nil && s.subjectGone() && account.UID == "" && !account.Reissue:
+		return verdict{metav1.ConditionFalse, v1alpha1.ReasonSubjectGone, fmt.Sprintf(
+			"service account %s was deleted, and the token ended with it: delete this AccessToken, or create the service account again and set spec.subject.onRecreate to Reissue", account.Name), true}, true
 	case account != nil && s.subjectGone() && account.UID == "":
 		return verdict{metav1.ConditionFalse, v1alpha1.ReasonSubjectGone, fmt.Sprintf(
-			"service account %s was deleted, and the token ended with it: delete this AccessToken, or create the service account again", account.Name), !account.Reissue}, true
+			"service account %s was deleted, and the token ended with it: create the service account again, and a new token is issued for it, or delete this AccessToken", account.Name), false}, true
 	case account != nil && account.UID == "":
 		return verdict{metav1.ConditionFalse, v1alpha1.ReasonSubjectNotFound, fmt.Sprintf(
 			"there is no service account %s in namespace %s: the token is issued once there is", account.Name, s.Token.Namespace), false}, true

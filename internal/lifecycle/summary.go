@@ -106,16 +106,32 @@ func (s State) endedAt() v1alpha1.Timestamp {
 	return known
 }
 
+// nextRotationAt is when the next token comes in the place of the current one; empty
+// where none is to come, or a person has to help first. It is no moment of this
+// pass, so that it stays as it is until what it says changes.
 func (s State) nextRotationAt() v1alpha1.Timestamp {
-	if _, back := s.takenBack(); back || s.PlanError != nil {
+	if s.hindered() {
 		return ""
 	}
-	next := s.rotation
-	if current, _ := s.current(); s.cutOff() {
-		next = func() (Cause, time.Time, bool) { return s.afterCutOff(current) }
+	_, due, ok := s.following()
+	if !ok {
+		return ""
 	}
-	if _, due, ok := next(); ok {
-		return v1alpha1.NewTimestamp(due)
+	return v1alpha1.NewTimestamp(due)
+}
+
+// following is the rotation that is to come. A token that was taken back until
+// somebody asks for another has none but that.
+func (s State) following() (Cause, time.Time, bool) {
+	current, _ := s.current()
+	_, unused := s.takenBackUnused()
+	switch {
+	case s.cutOff():
+		return s.afterCutOff(current)
+	case unused, s.untilAsked() != nil:
+		issuedAt, _ := s.currentIssuedAt()
+		due, cause, ok := s.Plan.OnRequest().Rotation(issuedAt, string(s.Token.UID))
+		return Cause(cause), due, ok
 	}
-	return ""
+	return s.rotation()
 }
