@@ -2,6 +2,7 @@ package accesstoken
 
 import (
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -131,7 +132,11 @@ func deletedFinished() happening {
 func (p *pass) noteTransition(state lifecycle.State, before, after v1alpha1.AccessTokenStatus) {
 	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionReady)
 	is := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionReady)
-	if is != nil && (was == nil || was.Reason != is.Reason) {
+	taken, why := state.TakenSince(before)
+	if is != nil && len(taken) > 0 {
+		p.happened(takenBy(taken, why, is.Message))
+	}
+	if is != nil && (was == nil || was.Reason != is.Reason) && is.Reason != string(why) {
 		p.noteReason(is.Reason, is.Message, after)
 	}
 	if sparse := sparseSchedule(after); sparse != nil && sparseSchedule(before) == nil {
@@ -143,6 +148,15 @@ func (p *pass) noteTransition(state lifecycle.State, before, after v1alpha1.Acce
 			note:  state.ExpiringMessage(after),
 			count: func(r *Reconciler) { r.Metrics.ExpiryNotice(after.ExpiryNotice) },
 		})
+	}
+}
+
+// takenBy tells of tokens that a policy or the end of their service account took,
+// and how there is one again.
+func takenBy(ids []string, why v1alpha1.EndReason, message string) happening {
+	return happening{
+		eventType: corev1.EventTypeWarning, reason: string(why), action: "End",
+		note: fmt.Sprintf("ended token %s: %s", strings.Join(ids, " and token "), message),
 	}
 }
 

@@ -72,14 +72,27 @@ var _ = Describe("A token that a policy does not allow", func() {
 		p.rest(ctx)
 		text := w.currentToken(ctx, w.key.Name)
 		Expect(w.token(ctx).Status.NextRotationAt).NotTo(BeEmpty())
+		w.requestRotation(ctx)
+		p.rest(ctx)
+		old, text := text, w.currentToken(ctx, w.key.Name)
+		Expect(w.verify(ctx, old)).To(Succeed(), "the one before overlaps")
+		w.limit(ctx, v1alpha1.AccessTokenPolicySpec{RequireDescription: true})
+		p.rest(ctx)
+		Expect(w.happened(v1alpha1.ReasonPolicyViolation)).To(ConsistOf(Not(ContainSubstring("ended"))))
 		w.limit(ctx, v1alpha1.AccessTokenPolicySpec{RequireDescription: true, OnViolation: v1alpha1.OnViolationEnd})
 		p.rest(ctx)
+		Expect(w.verify(ctx, old)).NotTo(Succeed())
 		Expect(w.verify(ctx, text)).NotTo(Succeed())
 		Expect(w.record(ctx, text).Status.Reason).To(Equal(v1alpha1.EndReasonPolicyViolation))
 		Expect(secretsOf(ctx, w.namespace)).To(BeEmpty())
 		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPolicyViolation, "spec.description: is required")
 		w.shows(ctx, v1alpha1.ConditionValid, metav1.ConditionFalse, v1alpha1.ReasonPolicyViolation)
 		Expect(w.token(ctx).Status.NextRotationAt).To(BeEmpty(), "none is to come")
+
+		p.rest(ctx)
+		Expect(w.happened(v1alpha1.ReasonPolicyViolation)).To(ConsistOf(And(
+			HavePrefix("Warning PolicyViolation ended token %s and token %s: spec.description: is required, by AccessTokenPolicy", idOf([]byte(text)), idOf([]byte(old))),
+			ContainSubstring("a new one is issued once the spec or the policy allows it"))), "it is told once")
 
 		w.edit(ctx, func(token *v1alpha1.AccessToken) { token.Spec.Description = "Deploys the shop" })
 		p.rest(ctx)

@@ -182,6 +182,8 @@ var _ = Describe("A token that acts as a service account", func() {
 		w.shows(ctx, v1alpha1.ConditionValid, metav1.ConditionFalse, v1alpha1.ReasonSubjectGone)
 		Expect(w.token(ctx).Status.EndedAt).NotTo(BeEmpty())
 		Expect(w.token(ctx).Status.NextRotationAt).To(BeEmpty(), "none is to come")
+		p.rest(ctx)
+		Expect(w.happened(v1alpha1.ReasonSubjectGone)).To(ConsistOf(ContainSubstring("Warning SubjectGone ended token %s: service account deployer was deleted", idOf([]byte(text)))), "it is told once")
 
 		w.account(ctx, "deployer")
 		p.rest(ctx)
@@ -206,6 +208,7 @@ var _ = Describe("A token that acts as a service account", func() {
 		w.noAccount(ctx, before)
 		p.rest(ctx)
 		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSubjectGone, "create the service account again, and a new token is issued")
+		Expect(w.happened(v1alpha1.ReasonSubjectGone)).To(ConsistOf(ContainSubstring("Warning SubjectGone ended token %s", idOf([]byte(old)))))
 		after := w.account(ctx, "deployer")
 		p.rest(ctx)
 		Expect(w.verify(ctx, old)).NotTo(Succeed(), "the old one ends at once, without overlap")

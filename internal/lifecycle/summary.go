@@ -75,6 +75,27 @@ func (s State) verifyingTokens() []v1alpha1.IssuedToken {
 	return tokens
 }
 
+// TakenSince are the tokens that verified as an earlier status has it, and that a
+// policy or the end of their service account took since, with nothing in their
+// place.
+func (s State) TakenSince(before v1alpha1.AccessTokenStatus) (ids []string, reason v1alpha1.EndReason) {
+	if s.currentID() != before.TokenID {
+		return nil, ""
+	}
+	for _, token := range before.Tokens {
+		r, found := s.recordNamed(token.ID)
+		if !found || !r.revoked() {
+			continue
+		}
+		switch why := r.Object.Status.Reason; why {
+		case v1alpha1.EndReasonPolicyViolation, v1alpha1.EndReasonSubjectGone:
+			ids, reason = append(ids, token.ID), why
+		default: // told of in other ways
+		}
+	}
+	return ids, reason
+}
+
 // endedAt is when there came to be no token, while none is to follow at once.
 func (s State) endedAt() v1alpha1.Timestamp {
 	known := s.Token.Status.EndedAt

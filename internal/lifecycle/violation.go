@@ -41,5 +41,9 @@ func withdrawOutlawed(s State) Action {
 }
 
 func (s State) violationVerdict() verdict {
-	return verdict{metav1.ConditionFalse, v1alpha1.ReasonPolicyViolation, s.Violation.Message, true}
+	message := s.Violation.Message
+	if s.outlawed() {
+		message += "; the policy ends such tokens: a new one is issued once the spec or the policy allows it"
+	}
+	return verdict{metav1.ConditionFalse, v1alpha1.ReasonPolicyViolation, message, true}
 }
