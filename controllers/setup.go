@@ -45,7 +45,10 @@ type Options struct {
 	Workers int
 	// Retention is how long the record of an ended token is kept.
 	Retention time.Duration
-	Metrics   *metrics.Lifecycle
+	// Term is that in which this process leads; nil where there is no leader
+	// election.
+	Term    func() string
+	Metrics *metrics.Lifecycle
 	// Audit is written to; nil writes nothing.
 	Audit *audit.Log
 	Clock clock.PassiveClock
@@ -56,7 +59,7 @@ type Options struct {
 func Setup(mgr ctrl.Manager, o Options) error {
 	fence := quota.NewFence()
 	tokens := accesstoken.New(accesstoken.Options{
-		Client: mgr.GetClient(), Live: o.Live, Keys: o.Keys, ClusterID: o.ClusterID, Cluster: o.Cluster, Namespace: o.Namespace, Fence: fence,
+		Client: mgr.GetClient(), Live: o.Live, Keys: o.Keys, ClusterID: o.ClusterID, Cluster: o.Cluster, Namespace: o.Namespace, Fence: fence, Term: o.Term,
 		Recorder: mgr.GetEventRecorder(accesstoken.Name), Metrics: o.Metrics, Audit: o.Audit, Random: rand.Reader, Clock: o.Clock,
 	})
 	if err := tokens.SetupWithManager(mgr, o.Workers, o.Reopen); err != nil {

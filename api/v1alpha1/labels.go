@@ -49,6 +49,11 @@ const (
 	// event token that it was made from.
 	AnnotationSecurityEvent = Group + "/security-event"
 
+	// AnnotationLeader on a TokenRecord is the term of the manager that created it, as
+	// HOLDER/TRANSITIONS of the managers' Lease. Admission policy refuses a create
+	// with another term than the Lease's. Absent: the manager had no leader election.
+	AnnotationLeader = Group + "/leader"
+
 	// AnnotationCanary on a TokenRecord, or on an AccessToken with a subject, makes
 	// admission policy refuse it, which proves that the policy is in force.
 	AnnotationCanary = Group + "/canary"

@@ -1,24 +1,23 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/onsi/gomega"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/leadership"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/objects"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
-
-// leaseKind is that of the managers' Lease.
-var leaseKind = schema.GroupVersionKind{Group: "coordination.k8s.io", Version: "v1", Kind: "Lease"}
 
 const (
 	// atRest is how many tokens are at rest.
@@ -48,8 +47,12 @@ func TestManyTokens(t *testing.T) {
 	declareMany(t, namespace, "rest", atRest, v1alpha1.AccessTokenSpec{Rotation: &v1alpha1.Rotation{Interval: "24h"}})
 	awaitAll(t, v1alpha1.ReasonIssued, client.InNamespace(namespace))
 	writes := ledgerWrites(t, namespace, mark)
+	g := gomega.NewWithT(t)
+	for _, record := range recordsOf(t, client.InNamespace(namespace)) {
+		g.Expect(record.Annotations).To(gomega.HaveKeyWithValue(v1alpha1.AnnotationLeader, leaderTerm(t)))
+	}
 	t.Logf("%d places took %d writes of the ledger", atRest, writes)
-	gomega.NewWithT(t).Expect(writes).To(gomega.BeNumerically("<", atRest/5), "one write lets all in that wait")
+	g.Expect(writes).To(gomega.BeNumerically("<", atRest/5), "one write lets all in that wait")
 
 	t.Run("an idle operator makes no write but its Lease and dry runs", testIdle)
 	t.Run("a standby takes over from a crashed leader", func(t *testing.T) { testTakeover(t, leader, standby, namespace) })
@@ -59,11 +62,18 @@ func TestManyTokens(t *testing.T) {
 // forgetLease lets the first manager lead at once.
 func forgetLease(t *testing.T) {
 	t.Helper()
-	lease := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: keySecretKey.Namespace, Name: leaseName}}
-	lease.SetGroupVersionKind(leaseKind)
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: keySecretKey.Namespace, Name: leadership.LeaseName}}
 	if err := adminClient(t).Delete(t.Context(), lease); client.IgnoreNotFound(err) != nil {
 		t.Fatal(err)
 	}
+}
+
+// leaderTerm is that of the Lease.
+func leaderTerm(t *testing.T) string {
+	t.Helper()
+	lease := &coordinationv1.Lease{}
+	gomega.NewWithT(t).Expect(adminClient(t).Get(t.Context(), client.ObjectKey{Namespace: keySecretKey.Namespace, Name: leadership.LeaseName}, lease)).To(gomega.Succeed())
+	return fmt.Sprintf("%s/%d", *lease.Spec.HolderIdentity, *lease.Spec.LeaseTransitions)
 }
 
 // forgetTokens deletes what other tests left, so that nothing falls due of it.

@@ -39,11 +39,10 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/delivery"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/leadership"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/program"
 )
-
-const leaseName = "accesstoken-manager"
 
 // run opens the audit log, and closes it when all that writes to it has ended.
 func run(ctx context.Context, o options, log logr.Logger) error {
@@ -74,7 +73,13 @@ func runWith(ctx context.Context, o options, auditLog *audit.Log, log logr.Logge
 	cfg.UserAgent = "accesstoken-manager/" + program.Version()
 	cfg.QPS = -1 // the API server's priority and fairness limits better than a client can
 
-	mgr, err := ctrl.NewManager(cfg, managerOptions(o, scheme, log))
+	var lock *leadership.Lock
+	if o.leaderElect {
+		if lock, err = leadership.NewLock(cfg, o.Namespace); err != nil {
+			return err
+		}
+	}
+	mgr, err := ctrl.NewManager(cfg, managerOptions(o, lock, scheme, log))
 	if err != nil {
 		return fmt.Errorf("build manager: %w", err)
 	}
@@ -99,7 +104,7 @@ func runWith(ctx context.Context, o options, auditLog *audit.Log, log logr.Logge
 	}
 	err = setUpControllers(mgr, controllers.Options{
 		Live: live, Keys: ring, Reopen: reopen, ClusterID: clusterID, Cluster: delivery.Cluster{Host: host, Authority: authority}, Namespace: o.Namespace,
-		Workers: o.workers, Retention: o.retention, Audit: auditLog, Clock: clock.RealClock{},
+		Workers: o.workers, Retention: o.retention, Audit: auditLog, Clock: clock.RealClock{}, Term: term(lock),
 	})
 	if err != nil {
 		return err
@@ -111,7 +116,15 @@ func runWith(ctx context.Context, o options, auditLog *audit.Log, log logr.Logge
 	return mgr.Start(ctx)
 }
 
-func managerOptions(o options, scheme *runtime.Scheme, log logr.Logger) ctrl.Options {
+// term is what tells in which term this process leads, if leaders are elected.
+func term(lock *leadership.Lock) func() string {
+	if lock == nil {
+		return nil
+	}
+	return lock.Term
+}
+
+func managerOptions(o options, lock *leadership.Lock, scheme *runtime.Scheme, log logr.Logger) ctrl.Options {
 	m := ctrl.Options{
 		Scheme: scheme,
 		Logger: log,
@@ -120,14 +133,14 @@ func managerOptions(o options, scheme *runtime.Scheme, log logr.Logger) ctrl.Opt
 		Metrics: metricsserver.Options{
 			BindAddress: o.MetricsAddress, SecureServing: o.MetricsSecure,
 		},
-		HealthProbeBindAddress:  o.HealthAddress,
-		PprofBindAddress:        o.PprofAddress,
-		LeaderElection:          o.leaderElect,
-		LeaderElectionID:        leaseName,
-		LeaderElectionNamespace: o.Namespace,
+		HealthProbeBindAddress: o.HealthAddress,
+		PprofBindAddress:       o.PprofAddress,
 		// The process ends when it stops leading, so that the next leader need
 		// not wait for the Lease to run out.
 		LeaderElectionReleaseOnCancel: true,
+	}
+	if lock != nil {
+		m.LeaderElection, m.LeaderElectionResourceLockInterface = true, lock
 	}
 	if o.MetricsSecure {
 		m.Metrics.FilterProvider = filters.WithAuthenticationAndAuthorization

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -30,7 +31,13 @@ const (
 	// publishTries bounds how often one token is offered to a Secret that
 	// somebody else keeps writing.
 	publishTries = 5
+	// leaderPolicy compares the term of a record with the Lease.
+	leaderPolicy = "accesstoken-leader." + v1alpha1.Group
 )
+
+// errNotLeading says that the API server knows of another manager that leads. For
+// the one that just took over, it soon will not.
+var errNotLeading = errors.New("another manager leads")
 
 // errOvertaken says that another writer published this revision or a later one.
 var errOvertaken = errors.New("another writer published first")
@@ -56,6 +63,9 @@ func (p *pass) issue(ctx context.Context, state *lifecycle.State, a lifecycle.Is
 			return p.awaitOther(ctx, state, object.Name)
 		}
 		err = fmt.Errorf("create record %s: %w", client.ObjectKeyFromObject(object), err)
+		if outOfTerm(err) {
+			return errors.Join(errNotLeading, err)
+		}
 		if refused(err) {
 			p.failed(state, err)
 			return nil
@@ -121,6 +131,12 @@ func refused(err error) bool {
 	return (apierrors.IsForbidden(err) || apierrors.IsInvalid(err)) && !apierrors.HasStatusCause(err, namespaceTerminating)
 }
 
+// outOfTerm says that policy refused a record because of its term. Which policy
+// refused a write, the API server tells by the message alone.
+func outOfTerm(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "'"+leaderPolicy+"'")
+}
+
 // failed notes that an issue went wrong, so that it is tried again ever more
 // slowly, since each try costs a record, and that the status says so meanwhile.
 func (p *pass) failed(state *lifecycle.State, cause error) {
@@ -156,6 +172,7 @@ func (p *pass) newRecord(state *lifecycle.State, revision int64) (tokenformat.Pl
 			Name: id, Namespace: p.token.Namespace,
 			Labels:          map[string]string{v1alpha1.LabelAccessToken: p.token.Name},
 			OwnerReferences: []metav1.OwnerReference{ownerReference(p.token)},
+			Annotations:     p.term(),
 		},
 		Spec: v1alpha1.TokenRecordSpec{
 			AccessTokenName: p.token.Name,
@@ -179,6 +196,14 @@ func (p *pass) newRecord(state *lifecycle.State, revision int64) (tokenformat.Pl
 		return plaintext, nil, fmt.Errorf("seal record %s: %w", id, err)
 	}
 	return plaintext, object, nil
+}
+
+// term is the annotation that says in which term this process leads.
+func (p *pass) term() map[string]string {
+	if p.Term == nil {
+		return nil
+	}
+	return map[string]string{v1alpha1.AnnotationLeader: p.Term()}
 }
 
 // limitAge writes a maximum age, whether use extends it, and the last moment,

@@ -71,6 +71,9 @@ type Options struct {
 	// Fence is shared with whoever gives places away in this process; nil means
 	// that nobody does.
 	Fence *quota.Fence
+	// Term is that in which this process leads, for AnnotationLeader; nil means that
+	// there is no leader election.
+	Term func() string
 	// Recorder announces what happened; it may drop.
 	Recorder events.EventRecorder
 	// Metrics count what happened.
@@ -181,7 +184,9 @@ func (p *pass) persist(ctx context.Context, state *lifecycle.State, passErr erro
 
 // superseded says that a pass ended because what it had observed was no longer
 // so: nothing is wrong, and the next pass sees more.
-func superseded(err error) bool { return apierrors.IsConflict(err) || errors.Is(err, errStale) }
+func superseded(err error) bool {
+	return apierrors.IsConflict(err) || errors.Is(err, errStale) || errors.Is(err, errNotLeading)
+}
 
 // settle says what becomes of the object after a pass.
 func (r *Reconciler) settle(pass *pass, state *lifecycle.State, err error) (ctrl.Result, error) {
