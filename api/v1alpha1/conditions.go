@@ -27,8 +27,9 @@ const (
 )
 
 // The condition of a TokenRevocation or ClusterTokenRevocation is ConditionReady:
-// True, ReasonRevoked, when the records of all tokens that it names say so, and a
-// copy of a TokenRevocation is where the namespace cannot delete it; Unknown,
+// True, ReasonRevoked or ReasonNothingRevoked, when the records of all tokens that it
+// names say so, and a copy of a TokenRevocation is where the namespace cannot delete
+// it; Unknown,
 // ReasonRevoking or ReasonTooManyRevocations, until then; False, ReasonSpecInvalid, when it names nothing that
 // can be understood. Verifiers do not wait for it.
 
@@ -78,6 +79,8 @@ const (
 	// ReasonCutOff: a TokenRevocation or ClusterTokenRevocation voids the token,
 	// and nothing replaces it until somebody asks for a new one.
 	ReasonCutOff = "CutOff"
+	// ReasonNothingRevoked: a revocation names no token that there is a record of.
+	ReasonNothingRevoked = "NothingRevoked"
 	// ReasonRevoking: a revocation is not yet written into all records.
 	ReasonRevoking = "Revoking"
 	// ReasonTooManyRevocations: a namespace deleted so many revocations lately that no

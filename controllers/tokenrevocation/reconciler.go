@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -93,9 +92,10 @@ func (r *Reconciler) reconcile(ctx context.Context, o *order, now time.Time) (ct
 
 // tally is what became of the records that a revocation names.
 type tally struct {
-	matching int   // there are, whatever became of them
-	revoked  int64 // by this one
-	reissued int64 // AccessTokens that have a later one
+	matching int      // there are, whatever became of them
+	missing  []string // IDs that it names and that none has
+	revoked  int64    // by this one
+	reissued int64    // AccessTokens that have a later one
 }
 
 // begin says that it is under way, so that a long pass is seen.
@@ -117,17 +117,22 @@ func (r *Reconciler) report(ctx context.Context, o *order, counted tally, now ti
 			o.condition(status, now, metav1.ConditionFalse, v1alpha1.ReasonSpecInvalid, o.invalid.Error()+": delete it and create another one")
 		})
 	}
-	was := meta.IsStatusConditionTrue(o.status.Conditions, v1alpha1.ConditionReady)
+	done := o.outcome(counted)
+	was := meta.FindStatusCondition(o.status.Conditions, v1alpha1.ConditionReady)
+	known := was != nil && was.Status == metav1.ConditionTrue
+	if known && !o.more(counted, was.Reason) {
+		done.reason, done.message = was.Reason, was.Message
+	}
 	err := r.write(ctx, o, func(status *v1alpha1.RevocationStatus) {
 		status.EffectiveBefore = v1alpha1.NewTimestamp(o.revocation.Before)
 		status.Revoked = raised(status.Revoked, counted.revoked)
 		if o.revocation.Reissue {
 			status.Reissued = raised(status.Reissued, counted.reissued)
 		}
-		o.condition(status, now, metav1.ConditionTrue, v1alpha1.ReasonRevoked, "every token that it names is revoked")
+		o.condition(status, now, metav1.ConditionTrue, done.reason, done.message)
 	})
-	if err == nil && !was {
-		r.Recorder.Eventf(o.object, nil, corev1.EventTypeNormal, v1alpha1.ReasonRevoked, "Revoke", "revoked %d tokens that were made up to %s", counted.revoked, o.status.EffectiveBefore)
+	if err == nil && !known {
+		r.Recorder.Eventf(o.object, nil, done.eventType, done.reason, "Revoke", "%s", done.note)
 	}
 	return err
 }

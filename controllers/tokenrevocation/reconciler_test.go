@@ -43,7 +43,77 @@ func TestItIsWrittenIntoTheRecordsThatItNames(t *testing.T) {
 	w.Expect(made.Status.EffectiveBefore).To(gomega.Equal(v1alpha1.NewTimestamp(made.CreationTimestamp.Time)))
 	w.Expect(made.Status.ObservedGeneration).To(gomega.Equal(made.Generation))
 	w.Expect(meta.IsStatusConditionTrue(made.Status.Conditions, v1alpha1.ConditionReady)).To(gomega.BeTrue())
-	w.Expect(<-w.events.Events).To(gomega.Equal("Normal Revoked revoked 1 tokens that were made up to " + string(made.Status.EffectiveBefore)))
+	w.Expect(<-w.events.Events).To(gomega.Equal("Normal Revoked revoked 1 token that was made up to " + string(made.Status.EffectiveBefore)))
+}
+
+func TestARevocationThatFindsNoTokenSaysSo(t *testing.T) {
+	const nothing = "it names no token in namespace %s that was made up to %s: if there should be one, check what it names and where"
+	ids := func(ids ...string) v1alpha1.RevocationSpec { return v1alpha1.RevocationSpec{TokenIDs: ids} }
+	for name, test := range map[string]struct {
+		spec   func(here, elsewhere string) v1alpha1.RevocationSpec
+		reason string
+		says   string // of the namespace and the cut
+		event  string
+	}{
+		"by a subject that has none": {func(string, string) v1alpha1.RevocationSpec {
+			return v1alpha1.RevocationSpec{Subject: &v1alpha1.RevokedSubject{Kind: v1alpha1.RevokedAccessToken, Name: "other"}}
+		}, v1alpha1.ReasonNothingRevoked, nothing, "Normal NothingRevoked it names no token"},
+		"by the ID of a token that is elsewhere": {func(_, elsewhere string) v1alpha1.RevocationSpec {
+			return ids(elsewhere)
+		}, v1alpha1.ReasonNothingRevoked, nothing, "Warning NothingRevoked it names no token"},
+		"by the ID of one that was made after the cut": {func(here, _ string) v1alpha1.RevocationSpec {
+			spec := ids(here)
+			spec.Before = "2020-01-01T00:00:00Z"
+			return spec
+		}, v1alpha1.ReasonNothingRevoked, nothing, "Warning NothingRevoked it names no token"},
+		"by IDs of which one is a token": {func(here, _ string) v1alpha1.RevocationSpec {
+			return ids("aaaaaaaaaaaaaaa2", here, "aaaaaaaaaaaaaaa3", "aaaaaaaaaaaaaaa4", "aaaaaaaaaaaaaaa5")
+		}, v1alpha1.ReasonRevoked, "every token that it names is revoked, but there is none in namespace %s that was made up to %s with the ID aaaaaaaaaaaaaaa2, aaaaaaaaaaaaaaa3, aaaaaaaaaaaaaaa4 and 1 more: check it", "Warning Revoked revoked 1 token that was made up to"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			made := w.revoke("leak", test.spec(w.record("deploy", 1).Name, newWorld(t).record("deploy", 1).Name))
+			_, err := w.reconcile(made)
+			w.Expect(err).NotTo(gomega.HaveOccurred())
+			ready := meta.FindStatusCondition(made.Status.Conditions, v1alpha1.ConditionReady)
+			w.Expect(ready.Status).To(gomega.Equal(metav1.ConditionTrue), "it can be deleted")
+			w.Expect(ready.Reason).To(gomega.Equal(test.reason))
+			w.Expect(ready.Message).To(gomega.Equal(fmt.Sprintf(test.says, w.namespace, made.Status.EffectiveBefore)))
+			w.Expect(<-w.events.Events).To(gomega.HavePrefix(test.event))
+			copied := w.copies()[0]
+			_, err = w.reconcile(&copied)
+			w.Expect(err).NotTo(gomega.HaveOccurred())
+			w.Expect(<-w.events.Events).To(gomega.HavePrefix("Normal "), "the original has warned")
+		})
+	}
+}
+
+func TestWhatWasRevokedIsNotForgottenWithItsRecord(t *testing.T) {
+	w := newWorld(t)
+	rec := w.record("deploy", 1)
+	made := w.revoke("leak", v1alpha1.RevocationSpec{TokenIDs: []string{rec.Name}})
+	for range 2 {
+		_, err := w.reconcile(made)
+		w.Expect(err).NotTo(gomega.HaveOccurred())
+		w.Expect(meta.FindStatusCondition(made.Status.Conditions, v1alpha1.ConditionReady)).To(gomega.And(
+			gomega.HaveField("Reason", v1alpha1.ReasonRevoked), gomega.HaveField("Message", "every token that it names is revoked")))
+		w.Expect(client.IgnoreNotFound(w.admin.Delete(w.Context(), rec))).To(gomega.Succeed())
+	}
+}
+
+func TestARecordThatIsSeenLateIsToldOf(t *testing.T) {
+	w := newWorld(t)
+	w.record("deploy", 1)
+	made := w.revoke("all", all)
+	says := func(reason string) {
+		_, err := w.reconcile(made)
+		w.Expect(err).NotTo(gomega.HaveOccurred())
+		w.Expect(meta.FindStatusCondition(made.Status.Conditions, v1alpha1.ConditionReady).Reason).To(gomega.Equal(reason))
+	}
+	w.reconciler.Client = &lagging{writes: w.writes}
+	says(v1alpha1.ReasonNothingRevoked)
+	w.reconciler.Client = w.writes
+	says(v1alpha1.ReasonRevoked)
 }
 
 func TestAPassThatFindsNothingToDoWritesNothing(t *testing.T) {

@@ -103,7 +103,7 @@ func (r *Reconciler) end(ctx context.Context, o *order, rec *v1alpha1.TokenRecor
 // count tells what became of the records that the revocation names. Matching are
 // as they were written, all as the cache has them.
 func (o *order) count(matching []*v1alpha1.TokenRecord, all []v1alpha1.TokenRecord) tally {
-	counted := tally{}
+	counted := tally{missing: o.missing(matching)}
 	awaiting := map[string]int64{} // by AccessToken, the latest revision that is void
 	for _, rec := range matching {
 		if rec == nil {
@@ -129,4 +129,21 @@ func (o *order) count(matching []*v1alpha1.TokenRecord, all []v1alpha1.TokenReco
 		}
 	}
 	return counted
+}
+
+// missing are the IDs that the revocation names and that are of no token which it
+// means.
+func (o *order) missing(matching []*v1alpha1.TokenRecord) (ids []string) {
+	found := make(map[string]bool, len(matching))
+	for _, rec := range matching {
+		if rec != nil {
+			found[rec.Name] = true
+		}
+	}
+	for _, id := range o.revocation.TokenIDs {
+		if !found[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
