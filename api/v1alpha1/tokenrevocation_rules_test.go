@@ -1,6 +1,9 @@
 package v1alpha1_test
 
 import (
+	"crypto/rand"
+	"strings"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -8,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 )
 
 // revocation is one of either kind as a person writes it. The name of one of the
@@ -57,6 +61,8 @@ var _ = Describe("A revocation", func() {
 
 	const sayWhat = "say what is revoked by exactly one of subject, tokenIDs and all: true"
 
+	const isTheID = "must be the ID of a token, which is the 16 characters between its first two underscores, and never the token itself"
+
 	DescribeTable("is refused when it does not", func(ctx SpecContext, kind, spec, field, message string) {
 		expectRefused(admin.Create(ctx, revocation(kind, spec)), field, message)
 	},
@@ -71,10 +77,21 @@ var _ = Describe("A revocation", func() {
 		Entry("a user name as an account", own, `{subject: {kind: ServiceAccount, name: "system:serviceaccount:shop:builder"}}`, "spec.subject.name", "for a user name set kind to User"),
 		Entry("a user name as an AccessToken", wide, `{namespace: shop, subject: {kind: AccessToken, name: "accesstoken:shop:deploy"}}`, "spec.subject.name", "the name of the AccessToken or service account alone"),
 		Entry("a kind that is none", own, `{subject: {kind: Group, name: admins}}`, "spec.subject.kind", "Unsupported value"),
-		Entry("what is no ID", own, `{tokenIDs: [kat_abcdefgh234567ab_secret]}`, "spec.tokenIDs[0]", "Too long"),
+		Entry("what is no ID", own, `{tokenIDs: [abcdefgh234567a1]}`, "spec.tokenIDs[0]", isTheID),
+		Entry("a part of an ID", own, `{tokenIDs: [abcdefgh]}`, "spec.tokenIDs[0]", isTheID),
+		Entry("what goes on after an ID", wide, `{tokenIDs: ["abcdefgh234567ab\n"]}`, "spec.tokenIDs[0]", isTheID),
+		Entry("a text", own, `{tokenIDs: [`+strings.Repeat("x", 257)+`]}`, "spec.tokenIDs[0]", "Too long"),
 		Entry("a time that is none", own, `{all: true, before: yesterday}`, "spec.before", "must be an instant in UTC, for example 2026-11-24T09:00:00Z"),
 		Entry("a time with an offset", own, `{all: true, before: "2026-11-24T09:00:00+01:00"}`, "spec.before", "must be an instant in UTC, for example 2026-11-24T09:00:00Z"),
 	)
+
+	It("says what an ID is to whoever gives a token, and does not repeat it", func(ctx SpecContext) {
+		leaked, err := token.Generate("abcdefgh234567ab", rand.Reader)
+		Expect(err).NotTo(HaveOccurred())
+		err = admin.Create(ctx, revocation(own, `{tokenIDs: [`+leaked.Reveal()+`]}`))
+		expectRefused(err, "spec.tokenIDs[0]", isTheID)
+		Expect(err.Error()).NotTo(ContainSubstring("kat_"))
+	})
 
 	DescribeTable("cannot be changed", func(ctx SpecContext, kind string, change object) {
 		made := revocation(kind, `{subject: {kind: User, name: maria}, before: "2026-11-24T09:00:00Z"}`)
@@ -98,6 +115,11 @@ var _ = Describe("A revocation", func() {
 		}}))).To(Succeed())
 		table, err := cp.Kubectl(ctx, "get", "trev", "-n", namespace, "-o", "wide")
 		Expect(err).NotTo(HaveOccurred())
-		Expect(table).To(MatchRegexp(`NAME +READY +SUBJECT +BEFORE +REVOKED +REISSUED +AGE +WHY\n\S+ +True +deploy +2026-11-24T09:00:00Z +2 +1 +\d+s +leaked in a log\n`))
+		Expect(table).To(MatchRegexp(`NAME +READY +REASON +KIND +SUBJECT +ALL +BEFORE +REVOKED +REISSUED +AGE +WHY\n\S+ +True +Revoked +AccessToken +deploy +2026-11-24T09:00:00Z +2 +1 +\d+s +leaked in a log\n`))
+
+		Expect(admin.Create(ctx, revocation(wide, `{all: true}`))).To(Succeed())
+		table, err = cp.Kubectl(ctx, "get", "ctrev", namespace)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(table).To(MatchRegexp(`NAME +READY +REASON +NAMESPACE +KIND +SUBJECT +ALL +BEFORE +REVOKED +REISSUED +AGE\n\S+ +true +\d+s\n`))
 	})
 })

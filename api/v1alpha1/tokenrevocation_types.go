@@ -13,15 +13,16 @@ type RevocationSpec struct {
 	// +optional
 	Subject *RevokedSubject `json:"subject,omitempty"`
 
-	// tokenIDs are the tokens themselves, by their IDs, at most 1000. Absent means
-	// that subject or all says which tokens are meant.
+	// tokenIDs are the tokens themselves, at most 1000, each by its ID: the 16
+	// characters between the first two underscores of the token. Absent means that
+	// subject or all says which tokens are meant.
 	//
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1000
-	// +kubebuilder:validation:items:MaxLength=16
-	// +kubebuilder:validation:items:Pattern=`^[a-z2-7]{16}$`
+	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[a-z2-7]{16}$')",reason=FieldValueForbidden,message="must be the ID of a token, which is the 16 characters between its first two underscores, and never the token itself"
 	TokenIDs []string `json:"tokenIDs,omitempty"`
 
 	// all means every token: of the namespace for a TokenRevocation, of the cluster
@@ -160,7 +161,10 @@ type RevocationStatus struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=tokenrevocations,singular=tokenrevocation,shortName=trev,scope=Namespaced
 // +kubebuilder:printcolumn:name="READY",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="REASON",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="KIND",type=string,description="what the subject is",JSONPath=`.spec.subject.kind`
 // +kubebuilder:printcolumn:name="SUBJECT",type=string,description="whom the tokens act as; empty for IDs and for all",JSONPath=`.spec.subject.name`
+// +kubebuilder:printcolumn:name="ALL",type=boolean,description="whether every token is meant",JSONPath=`.spec.all`
 // +kubebuilder:printcolumn:name="BEFORE",type=string,description="tokens made until then are revoked",JSONPath=`.status.effectiveBefore`
 // +kubebuilder:printcolumn:name="REVOKED",type=integer,JSONPath=`.status.revoked`
 // +kubebuilder:printcolumn:name="REISSUED",type=integer,JSONPath=`.status.reissued`
@@ -201,8 +205,11 @@ type TokenRevocationList struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=clustertokenrevocations,singular=clustertokenrevocation,shortName=ctrev,scope=Cluster
 // +kubebuilder:printcolumn:name="READY",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="REASON",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="NAMESPACE",type=string,description="the namespace that it is limited to",JSONPath=`.spec.namespace`
+// +kubebuilder:printcolumn:name="KIND",type=string,description="what the subject is",JSONPath=`.spec.subject.kind`
 // +kubebuilder:printcolumn:name="SUBJECT",type=string,description="whom the tokens act as; empty for IDs and for all",JSONPath=`.spec.subject.name`
+// +kubebuilder:printcolumn:name="ALL",type=boolean,description="whether every token is meant",JSONPath=`.spec.all`
 // +kubebuilder:printcolumn:name="BEFORE",type=string,description="tokens made until then are revoked",JSONPath=`.status.effectiveBefore`
 // +kubebuilder:printcolumn:name="REVOKED",type=integer,JSONPath=`.status.revoked`
 // +kubebuilder:printcolumn:name="REISSUED",type=integer,JSONPath=`.status.reissued`
