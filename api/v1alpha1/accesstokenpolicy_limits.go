@@ -62,14 +62,16 @@ type PolicyScopes struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:XValidation:rule="self.matches(r'^[\\x21\\x23-\\x5B\\x5D-\\x7E]+$') && self.indexOf('*') in [-1, size(self) - 1]",message="matches no scope, or not what it seems to: give a scope, or how scopes begin and one * at the end, for example deploy:shop or deploy:*"
 	Allowed []string `json:"allowed"`
 }
 
 // PolicyAudiences limits who tokens may be meant for.
 type PolicyAudiences struct {
 	// allowed are the audiences that an AccessToken may name; at least one, at most
-	// 64. One that ends in * stands for all that begin so. One that names none has
-	// the installation's own, which is always allowed.
+	// 64. One that ends in * stands for all that begin so. One that names none is
+	// not concerned: its tokens are for the installation's own audience, which can
+	// be named only where it is allowed here.
 	//
 	// +required
 	// +listType=set
@@ -77,6 +79,7 @@ type PolicyAudiences struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:XValidation:rule="self.indexOf('*') in [-1, size(self) - 1]",message="does not match what it seems to: give an audience, or how audiences begin and one * at the end, for example kubernetes or https://*"
 	Allowed []string `json:"allowed"`
 }
 
@@ -84,6 +87,7 @@ type PolicyAudiences struct {
 // a token needs the right to its subject too.
 //
 // +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:XValidation:rule="!has(self.users) || !has(self.kinds) || 'User' in self.kinds",fieldPath=`.users`,message="can match nobody, since kinds lacks User: add User to kinds, or remove users"
 type PolicySubjects struct {
 	// kinds are the kinds of subjects that an AccessToken may have: AccessToken for
 	// one that is its own principal, ServiceAccount, User. Absent means that this
@@ -96,9 +100,10 @@ type PolicySubjects struct {
 	// +kubebuilder:validation:items:Enum=AccessToken;ServiceAccount;User
 	Kinds []SubjectKind `json:"kinds,omitempty"`
 
-	// users are the user names that a token may act as; at least one, at most 64.
-	// Each policy that has users has to name the one of an AccessToken, and at least
-	// one policy has to. Absent means that this policy names none.
+	// users are the user names that a token may act as; at least one, at most 64,
+	// each the whole name. Each policy that has users has to name the one of an
+	// AccessToken, and at least one policy has to. Absent means that this policy
+	// names none.
 	//
 	// +optional
 	// +listType=set
@@ -106,6 +111,7 @@ type PolicySubjects struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:XValidation:rule="!self.contains('*') && !self.startsWith('system:') && !self.startsWith('accesstoken:')",message="can match nobody: give the whole name of a user, without *; names that begin with system: or accesstoken: are not people"
 	Users []string `json:"users,omitempty"`
 }
 

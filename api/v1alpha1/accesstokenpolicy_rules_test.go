@@ -37,6 +37,12 @@ var _ = Describe("AccessTokenPolicy", func() {
 		Entry("with as many places as there may be", `{quota: {tokens: 10000, tokensPerSubject: 10000}}`),
 		Entry("for namespaces with labels", selector(`{matchLabels: {team: shop, example.com/stage: "", `+longKey+`: a.b_c-d}}`)),
 		Entry("for namespaces by every operator", expression(`{key: team, operator: In, values: [shop, ""]}, {key: example.com/stage, operator: NotIn, values: [test]}, {key: a, operator: Exists}, {key: b, operator: DoesNotExist}`)),
+		Entry("with scopes, whole and by how they begin", `{scopes: {allowed: [read, "deploy:*", "*", "a!b*"]}}`),
+		Entry("with audiences, whole and by how they begin", `{audiences: {allowed: [kubernetes, "https://*", "*", "a b"]}}`),
+		Entry("with users", `{subjects: {users: ["alice@example.com", "https://issuer.example.com#42", "the system: of it"]}}`),
+		Entry("with users, and User among the kinds", `{subjects: {kinds: [AccessToken, User], users: [alice]}}`),
+		Entry("with kinds alone", `{subjects: {kinds: [AccessToken]}}`),
+		Entry("with as many scopes, audiences and users as there may be", `{scopes: {allowed: `+many(64, "s", strings.Repeat("x", 125))+`}, audiences: {allowed: `+many(64, "a", strings.Repeat("x", 250))+`}, subjects: {users: `+many(64, "u", strings.Repeat("x", 250))+`}}`),
 		Entry("with as many values as there may be", expression(`{key: team, operator: In, values: `+many(32, "v", strings.Repeat("x", 60))+`}`)),
 	)
 
@@ -61,6 +67,16 @@ var _ = Describe("AccessTokenPolicy", func() {
 		Entry("with an empty list to be among", expression(`{key: a, operator: NotIn, values: []}`), "spec.namespaceSelector.matchExpressions[0].values", "should have at least 1 items"),
 		Entry("with values that have no meaning", expression(`{key: a, operator: Exists, values: [b]}`), "spec.namespaceSelector.matchExpressions[0].values", "belongs to the operators In and NotIn"),
 		Entry("with too many values", expression(`{key: a, operator: In, values: `+many(33, "v", "")+`}`), "spec.namespaceSelector.matchExpressions[0].values", "must have at most 32 items"),
+		Entry("with a scope that begins with *", `{scopes: {allowed: [read, "*x"]}}`, "spec.scopes.allowed[1]", "give a scope, or how scopes begin and one * at the end, for example deploy:shop or deploy:*"),
+		Entry("with a scope with two *", `{scopes: {allowed: ["a*b*"]}}`, "spec.scopes.allowed[0]", "one * at the end"),
+		Entry("with a scope with ** at its end", `{scopes: {allowed: ["deploy:**"]}}`, "spec.scopes.allowed[0]", "one * at the end"),
+		Entry("with a scope that cannot be", `{scopes: {allowed: ["deploy shop"]}}`, "spec.scopes.allowed[0]", "matches no scope"),
+		Entry("with an audience with * within", `{audiences: {allowed: ["https://*.example.com"]}}`, "spec.audiences.allowed[0]", "give an audience, or how audiences begin and one * at the end, for example kubernetes or https://*"),
+		Entry("with everybody for a user", `{subjects: {users: ["*"]}}`, "spec.subjects.users[0]", "give the whole name of a user, without *"),
+		Entry("with how users begin", `{subjects: {users: [alice, "oidc:*"]}}`, "spec.subjects.users[1]", "give the whole name of a user, without *"),
+		Entry("with a user of the system", `{subjects: {users: ["system:admin"]}}`, "spec.subjects.users[0]", "names that begin with system: or accesstoken: are not people"),
+		Entry("with a user that is a token", `{subjects: {users: ["accesstoken:ci:deploy"]}}`, "spec.subjects.users[0]", "names that begin with system: or accesstoken: are not people"),
+		Entry("with users, and no User among the kinds", `{subjects: {kinds: [AccessToken], users: [alice]}}`, "spec.subjects.users", "can match nobody, since kinds lacks User: add User to kinds, or remove users"),
 		Entry("with a value in the list that no label has", expression(`{key: a, operator: In, values: ["a b"]}`), "spec.namespaceSelector.matchExpressions[0].values[0]", "must be the value of a label"),
 	)
 })

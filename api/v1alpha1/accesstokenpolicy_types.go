@@ -155,10 +155,20 @@ type LabelValue string
 // selects. It grants no rights.
 //
 // +kubebuilder:object:root=true
-// +kubebuilder:resource:path=accesstokenpolicies,singular=accesstokenpolicy,scope=Cluster
+// +kubebuilder:resource:path=accesstokenpolicies,singular=accesstokenpolicy,shortName=atp,scope=Cluster
+// +kubebuilder:printcolumn:name="MAX AGE",type=string,description="the longest maxAge",JSONPath=`.spec.maxAge.max`
+// +kubebuilder:printcolumn:name="SCOPES",type=string,description="the scopes that may be named",JSONPath=`.spec.scopes.allowed`
+// +kubebuilder:printcolumn:name="SUBJECTS",type=string,description="the kinds of subjects that tokens may have",JSONPath=`.spec.subjects.kinds`
 // +kubebuilder:printcolumn:name="TOKENS",type=integer,description="how many tokens a namespace may have",JSONPath=`.spec.quota.tokens`
-// +kubebuilder:printcolumn:name="PER SUBJECT",type=integer,description="how many tokens a service account or user may have in a namespace",JSONPath=`.spec.quota.tokensPerSubject`
+// +kubebuilder:printcolumn:name="ON VIOLATION",type=string,description="what becomes of tokens that were there before; empty means Keep",JSONPath=`.spec.onViolation`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="DEFAULT AGE",type=string,priority=1,description="the maxAge of what names none",JSONPath=`.spec.maxAge.default`
+// +kubebuilder:printcolumn:name="MAX INTERVAL",type=string,priority=1,description="the longest time between rotations",JSONPath=`.spec.rotation.maxInterval`
+// +kubebuilder:printcolumn:name="UNUSED FOR",type=string,priority=1,description="after how long without a use a token is taken back",JSONPath=`.spec.retirement.unusedFor`
+// +kubebuilder:printcolumn:name="AUDIENCES",type=string,priority=1,description="the audiences that may be named",JSONPath=`.spec.audiences.allowed`
+// +kubebuilder:printcolumn:name="USERS",type=string,priority=1,description="the users that tokens may act as",JSONPath=`.spec.subjects.users`
+// +kubebuilder:printcolumn:name="PER SUBJECT",type=integer,priority=1,description="how many tokens a service account or user may have in a namespace",JSONPath=`.spec.quota.tokensPerSubject`
+// +kubebuilder:printcolumn:name="DESCRIPTION",type=boolean,priority=1,description="whether one is required",JSONPath=`.spec.requireDescription`
 type AccessTokenPolicy struct {
 	metav1.TypeMeta `json:",inline"`
 

@@ -83,7 +83,7 @@ type PlaceHolder struct {
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:path=accesstokenquotas,singular=accesstokenquota,scope=Namespaced
+// +kubebuilder:resource:path=accesstokenquotas,singular=accesstokenquota,shortName=atq,scope=Namespaced
 // +kubebuilder:printcolumn:name="USED",type=integer,JSONPath=`.status.used`
 // +kubebuilder:printcolumn:name="HARD",type=integer,JSONPath=`.status.hard`
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`

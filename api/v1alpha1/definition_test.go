@@ -85,10 +85,12 @@ var _ = Describe("kubectl get", func() {
 		lines := strings.Split(strings.TrimRight(table, "\n"), "\n")
 		var names []string
 		var starts []int
+		from := 0 // AGE is in MAX AGE
 		for _, field := range strings.Split(lines[0], "  ") {
 			if name := strings.TrimSpace(field); name != "" {
 				names = append(names, name)
-				starts = append(starts, strings.Index(lines[0], name))
+				starts = append(starts, from+strings.Index(lines[0][from:], name))
+				from = starts[len(starts)-1] + len(name)
 			}
 		}
 		var parsed []map[string]string
@@ -152,7 +154,7 @@ var _ = Describe("kubectl get", func() {
 		Expect(admin.Create(ctx, quota)).To(Succeed())
 		quota.Status = v1alpha1.AccessTokenQuotaStatus{Used: 0, Hard: 100, HardPerSubject: 10}
 		Expect(admin.Status().Update(ctx, quota)).To(Succeed())
-		table, err := cp.Kubectl(ctx, "get", "accesstokenquotas", "-n", namespace, "-o", "wide")
+		table, err := cp.Kubectl(ctx, "get", "atq", "-n", namespace, "-o", "wide")
 		Expect(err).NotTo(HaveOccurred())
 		Expect(rows(table)).To(HaveExactElements(And(
 			HaveKeyWithValue("NAME", "tokens"), HaveKeyWithValue("USED", "0"), HaveKeyWithValue("HARD", "100"), HaveKeyWithValue("HARD PER SUBJECT", "10"),
@@ -160,11 +162,18 @@ var _ = Describe("kubectl get", func() {
 	})
 
 	It("shows the limits of AccessTokenPolicies", func(ctx SpecContext) {
-		Expect(admin.Create(ctx, accessTokenPolicy(`{quota: {tokens: 500}}`))).To(Succeed())
+		Expect(admin.Create(ctx, accessTokenPolicy(`{maxAge: {default: 168h, max: 720h}, rotation: {maxInterval: 100h}, scopes: {allowed: ["deploy:*", read]},
+			audiences: {allowed: [kubernetes]}, subjects: {kinds: [AccessToken, User], users: [alice]}, retirement: {unusedFor: 2160h}, quota: {tokens: 500}, requireDescription: true, onViolation: End}`))).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(admin.Delete(ctx, accessTokenPolicy(`{}`))).To(Succeed()) })
-		table, err := cp.Kubectl(ctx, "get", "accesstokenpolicies")
+		table, err := cp.Kubectl(ctx, "get", "atp")
 		Expect(err).NotTo(HaveOccurred())
-		Expect(rows(table)).To(ContainElement(And(HaveKeyWithValue("NAME", "limits"), HaveKeyWithValue("TOKENS", "500"), HaveKeyWithValue("PER SUBJECT", ""))))
+		limits := And(HaveKeyWithValue("NAME", "limits"), HaveKeyWithValue("MAX AGE", "720h"), HaveKeyWithValue("SCOPES", `["deploy:*","read"]`),
+			HaveKeyWithValue("SUBJECTS", `["AccessToken","User"]`), HaveKeyWithValue("TOKENS", "500"), HaveKeyWithValue("ON VIOLATION", "End"))
+		Expect(rows(table)).To(ContainElement(limits))
+		table, err = cp.Kubectl(ctx, "get", "atp", "-o", "wide")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(rows(table)).To(ContainElement(And(limits, HaveKeyWithValue("DEFAULT AGE", "168h"), HaveKeyWithValue("MAX INTERVAL", "100h"), HaveKeyWithValue("UNUSED FOR", "2160h"),
+			HaveKeyWithValue("AUDIENCES", `["kubernetes"]`), HaveKeyWithValue("USERS", `["alice"]`), HaveKeyWithValue("PER SUBJECT", ""), HaveKeyWithValue("DESCRIPTION", "true"))))
 	})
 
 	It("lists no token when everything is deleted by the short name", func(ctx SpecContext) {

@@ -66,7 +66,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	admin, err = client.New(cp.Config(), client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 	// What kubectl reads of a kind is there a moment after the kind is served.
-	for _, kind := range []string{"at", "accesstokenpolicies", "accesstokenquotas", "tokenrecords", "trev", "ctrev"} {
+	for _, kind := range []string{"at", "atp", "atq", "atr", "trev", "ctrev"} {
 		Eventually(ctx, func() error {
 			_, err := cp.Kubectl(ctx, "explain", kind)
 			return err

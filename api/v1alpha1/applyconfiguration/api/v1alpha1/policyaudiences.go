@@ -8,8 +8,9 @@ package v1alpha1
 // PolicyAudiences limits who tokens may be meant for.
 type PolicyAudiencesApplyConfiguration struct {
 	// allowed are the audiences that an AccessToken may name; at least one, at most
-	// 64. One that ends in * stands for all that begin so. One that names none has
-	// the installation's own, which is always allowed.
+	// 64. One that ends in * stands for all that begin so. One that names none is
+	// not concerned: its tokens are for the installation's own audience, which can
+	// be named only where it is allowed here.
 	Allowed []string `json:"allowed,omitempty"`
 }
 

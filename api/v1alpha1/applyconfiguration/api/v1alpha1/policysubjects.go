@@ -16,9 +16,10 @@ type PolicySubjectsApplyConfiguration struct {
 	// one that is its own principal, ServiceAccount, User. Absent means that this
 	// policy does not limit them.
 	Kinds []apiv1alpha1.SubjectKind `json:"kinds,omitempty"`
-	// users are the user names that a token may act as; at least one, at most 64.
-	// Each policy that has users has to name the one of an AccessToken, and at least
-	// one policy has to. Absent means that this policy names none.
+	// users are the user names that a token may act as; at least one, at most 64,
+	// each the whole name. Each policy that has users has to name the one of an
+	// AccessToken, and at least one policy has to. Absent means that this policy
+	// names none.
 	Users []string `json:"users,omitempty"`
 }
 
