@@ -24,6 +24,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/quota"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/recorder"
 )
 
 // Options are what the controllers of tokens and records need besides the
@@ -60,7 +61,7 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	fence := quota.NewFence()
 	tokens := accesstoken.New(accesstoken.Options{
 		Client: mgr.GetClient(), Live: o.Live, Keys: o.Keys, ClusterID: o.ClusterID, Cluster: o.Cluster, Namespace: o.Namespace, Fence: fence, Term: o.Term,
-		Recorder: mgr.GetEventRecorder(accesstoken.Name), Metrics: o.Metrics, Audit: o.Audit, Random: rand.Reader, Clock: o.Clock,
+		Recorder: recorder.Cut(mgr.GetEventRecorder(accesstoken.Name)), Metrics: o.Metrics, Audit: o.Audit, Random: rand.Reader, Clock: o.Clock,
 	})
 	if err := tokens.SetupWithManager(mgr, o.Workers, o.Reopen); err != nil {
 		return fmt.Errorf("set up tokens: %w", err)
@@ -70,17 +71,17 @@ func Setup(mgr ctrl.Manager, o Options) error {
 		return fmt.Errorf("set up records: %w", err)
 	}
 	revocations := &tokenrevocation.Reconciler{
-		Client: mgr.GetClient(), Live: o.Live, Recorder: mgr.GetEventRecorder(tokenrevocation.Name), Metrics: o.Metrics, Audit: o.Audit, Clock: o.Clock,
+		Client: mgr.GetClient(), Live: o.Live, Recorder: recorder.Cut(mgr.GetEventRecorder(tokenrevocation.Name)), Metrics: o.Metrics, Audit: o.Audit, Clock: o.Clock,
 	}
 	if err := revocations.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up revocations: %w", err)
 	}
-	accounts := &tokenrevocation.AccountReconciler{Client: mgr.GetClient(), Recorder: mgr.GetEventRecorder(tokenrevocation.AccountName)}
+	accounts := &tokenrevocation.AccountReconciler{Client: mgr.GetClient(), Recorder: recorder.Cut(mgr.GetEventRecorder(tokenrevocation.AccountName))}
 	if err := accounts.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up revocations by service accounts: %w", err)
 	}
 	quotas := accesstokenquota.New(accesstokenquota.Options{
-		Client: mgr.GetClient(), Live: o.Live, Fence: fence, Recorder: mgr.GetEventRecorder(accesstokenquota.Name), Clock: o.Clock,
+		Client: mgr.GetClient(), Live: o.Live, Fence: fence, Recorder: recorder.Cut(mgr.GetEventRecorder(accesstokenquota.Name)), Clock: o.Clock,
 	})
 	if err := quotas.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up quotas: %w", err)

@@ -42,6 +42,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/leadership"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/program"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/recorder"
 )
 
 // run opens the audit log, and closes it when all that writes to it has ended.
@@ -168,7 +169,7 @@ func setUpKeys(ctx context.Context, mgr ctrl.Manager, cfg *rest.Config, live cli
 	keeper := &keys.Keeper{
 		Live: live, Namespace: o.Namespace, MaxAge: o.keyMaxAge, Ring: keys.NewRing(),
 		Clock: clock.RealClock{}, Random: rand.Reader,
-		Recorder: mgr.GetEventRecorder(key.Name), Log: log.WithName(key.Name),
+		Recorder: recorder.Cut(mgr.GetEventRecorder(key.Name)), Log: log.WithName(key.Name),
 		Reopen: func() {
 			select {
 			case reopen <- event.TypedGenericEvent[accesstoken.Reopen]{}:

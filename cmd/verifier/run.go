@@ -33,6 +33,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/metrics"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/program"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/recorder"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/store"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
@@ -168,7 +169,7 @@ func (v *verifier) read(ctx context.Context) error {
 		return err
 	}
 	relist := make(chan struct{}, 1)
-	v.announce = announcer(v.manager.GetEventRecorder(recorderName), v.log)
+	v.announce = announcer(recorder.Cut(v.manager.GetEventRecorder(recorderName)), v.log)
 	v.ring, v.freshness = keys.NewRing(), &store.Freshness{}
 	v.store = store.New(store.Options{
 		Opener:  record.Opener{Keys: v.ring, ClusterID: clusterID},

@@ -17,11 +17,15 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/revocation"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/untrusted"
 )
 
 // AccountName names the controller of service accounts, its queue, its logger and
 // its metrics.
 const AccountName = "tokenrevocation-account"
+
+// mostTold is how much is told of an annotation that is no instant, in bytes.
+const mostTold = 64
 
 // AccountReconciler makes a ClusterTokenRevocation of each annotation on a service
 // account that asks for one.
@@ -49,7 +53,8 @@ func (r *AccountReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ct
 	}
 	if _, err := before.Parse(); err != nil {
 		r.Recorder.Eventf(account, nil, corev1.EventTypeWarning, "RevocationInvalid", "Revoke",
-			"annotation %s: %v; no token was revoked", v1alpha1.AnnotationRevokeTokensBefore, err)
+			"annotation %s: %q is not an instant such as 2026-11-24T09:00:00Z; no token was revoked",
+			v1alpha1.AnnotationRevokeTokensBefore, untrusted.Text(string(before), mostTold))
 		return ctrl.Result{}, nil
 	}
 	key := client.ObjectKey{Name: accountRevocationName(account)}

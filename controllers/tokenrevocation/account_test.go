@@ -1,6 +1,7 @@
 package tokenrevocation_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +105,13 @@ func TestAnAnnotationThatIsNoInstantRevokesNothingAndSaysSo(t *testing.T) {
 	w.Expect(w.copies()).To(gomega.BeEmpty())
 	w.Expect(<-w.events.Events).To(gomega.Equal(
 		`Warning RevocationInvalid annotation accesstoken.dev/revoke-tokens-before: "now" is not an instant such as 2026-11-24T09:00:00Z; no token was revoked`))
+}
+
+func TestWhatIsToldOfAnAnnotationIsShortAndHoldsNoToken(t *testing.T) {
+	w := newWorld(t)
+	w.heed(w.account("kat_abcdefgh234567ab_" + strings.Repeat("x", 100_000)))
+	w.Expect(<-w.events.Events).To(gomega.Equal(
+		`Warning RevocationInvalid annotation accesstoken.dev/revoke-tokens-before: "kat_abcdefgh234567ab_[redacted]" is not an instant such as 2026-11-24T09:00:00Z; no token was revoked`))
 }
 
 // TestTheRevocationOfAnAnnotationIsNotMadeAnew has it stay as long as the
