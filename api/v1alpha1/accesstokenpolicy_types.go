@@ -15,8 +15,9 @@ type AccessTokenPolicySpec struct {
 	// +optional
 	NamespaceSelector *NamespaceSelector `json:"namespaceSelector,omitempty"`
 
-	// requireDescription says that an AccessToken has to have a description.
-	// Absent or false means that this policy does not ask for one.
+	// requireDescription says that an AccessToken has to have a description, and
+	// not one of white space alone. Absent or false means that this policy does not
+	// ask for one.
 	//
 	// +optional
 	RequireDescription bool `json:"requireDescription,omitempty"`

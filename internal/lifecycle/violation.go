@@ -9,7 +9,7 @@ import (
 // Violation is what an AccessTokenPolicy does not allow of what is declared. No
 // token follows while there is one.
 type Violation struct {
-	// Message says which field, which limit and which policy.
+	// Message says which fields, which limits and which policy.
 	Message string
 
 	// End says that the token which is there ends as well.
@@ -43,7 +43,7 @@ func withdrawOutlawed(s State) Action {
 func (s State) violationVerdict() verdict {
 	message := s.Violation.Message
 	if s.outlawed() {
-		message += "; the policy ends such tokens: a new one is issued once the spec or the policy allows it"
+		message += "; such a token is ended: a new one is issued once the spec or the policy allows it"
 	}
 	return verdict{metav1.ConditionFalse, v1alpha1.ReasonPolicyViolation, message, true}
 }

@@ -11,7 +11,7 @@ import (
 
 // Violation is what a policy does not allow of an AccessToken.
 type Violation struct {
-	// Message says which field, which limit and which policy.
+	// Message says which fields, which limits and which policy.
 	Message string
 
 	// End says that the policy ends what it does not allow.
@@ -21,25 +21,21 @@ type Violation struct {
 // Check says what the policies that select a namespace do not allow of an
 // AccessToken in it; nil for one that keeps them all. It says the same as
 // admission policy does of one that is created, and more: that no policy allows a
-// user. Of several violations it returns the first, of one that ends the token
-// before all others.
+// user. Of several policies that are not kept it tells of the first, of one that ends
+// the token before all others.
 func Check(selecting []*v1alpha1.AccessTokenPolicy, token *v1alpha1.AccessToken) *Violation {
 	var first *Violation
 	for _, p := range selecting {
-		for _, check := range []func(*v1alpha1.AccessTokenPolicySpec, *v1alpha1.AccessTokenSpec) string{
-			checkDescription, checkMaxAge, checkRotation, checkScopes, checkAudiences, checkSubject,
-		} {
-			text := check(&p.Spec, &token.Spec)
-			if text == "" {
-				continue
-			}
-			violation := &Violation{
-				Message: fmt.Sprintf("%s, by AccessTokenPolicy %s in namespace %s", text, p.Name, token.Namespace),
-				End:     p.Spec.OnViolation == v1alpha1.OnViolationEnd,
-			}
-			if first == nil || violation.End && !first.End {
-				first = violation
-			}
+		found := problems(&p.Spec, &token.Spec)
+		if len(found) == 0 {
+			continue
+		}
+		violation := &Violation{
+			Message: fmt.Sprintf("%s, by AccessTokenPolicy %s in namespace %s", strings.Join(found, "; "), p.Name, token.Namespace),
+			End:     p.Spec.OnViolation == v1alpha1.OnViolationEnd,
+		}
+		if first == nil || violation.End && !first.End {
+			first = violation
 		}
 	}
 	if first == nil && isUser(&token.Spec) && !namesUser(selecting, token.Spec.Subject.Name) {
@@ -48,22 +44,36 @@ func Check(selecting []*v1alpha1.AccessTokenPolicy, token *v1alpha1.AccessToken)
 	return first
 }
 
+// problems are all that one policy does not allow, in the words of admission policy.
+func problems(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) (found []string) {
+	for _, check := range []func(*v1alpha1.AccessTokenPolicySpec, *v1alpha1.AccessTokenSpec) string{
+		checkDescription, checkMaxAge, checkMaxLifetime, checkRotation, checkScopes, checkAudiences, checkKind, checkUser,
+	} {
+		if problem := check(limits, spec); problem != "" {
+			found = append(found, problem)
+		}
+	}
+	return found
+}
+
 func checkDescription(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) string {
-	if limits.RequireDescription && spec.Description == "" {
-		return "spec.description: is required"
+	if limits.RequireDescription && strings.TrimSpace(spec.Description) == "" {
+		return "spec.description: is required to say what the token is for"
 	}
 	return ""
 }
 
 func checkMaxAge(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) string {
-	most, ok := maxOf(limits)
-	if !ok {
-		return ""
-	}
-	if age, expires, err := spec.MaxAge.Parse(); err == nil && (!expires || age > most) {
+	most, limited := maxOf(limits)
+	if age, expires, err := spec.MaxAge.Parse(); limited && err == nil && (!expires || age > most) {
 		return fmt.Sprintf("spec.maxAge: %s is longer than the %s that is allowed", spec.MaxAge, limits.MaxAge.Max)
 	}
-	if lifetime, err := spec.MaxLifetime.Parse(); err == nil && lifetime > most {
+	return ""
+}
+
+func checkMaxLifetime(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) string {
+	most, limited := maxOf(limits)
+	if lifetime, err := spec.MaxLifetime.Parse(); limited && err == nil && lifetime > most {
 		return fmt.Sprintf("spec.maxLifetime: %s is longer than the %s that is allowed", spec.MaxLifetime, limits.MaxAge.Max)
 	}
 	return ""
@@ -95,7 +105,7 @@ func checkRotation(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.Access
 		lives = lives / 3 * 2
 	}
 	if !known || lives > most {
-		return fmt.Sprintf("spec.rotation: has to replace the token every %s or sooner", limits.Rotation.MaxInterval)
+		return fmt.Sprintf("spec.rotation: has to replace the token every %s or sooner (set spec.rotation.interval, or a maxAge that is short enough)", limits.Rotation.MaxInterval)
 	}
 	return ""
 }
@@ -124,7 +134,7 @@ func checkScopes(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTo
 	case limits.Scopes == nil:
 		return ""
 	case len(spec.Scopes) == 0:
-		return "spec.scopes: are required"
+		return "spec.scopes: are required, from among the allowed " + some(limits.Scopes.Allowed)
 	}
 	return among("spec.scopes", spec.Scopes, limits.Scopes.Allowed)
 }
@@ -137,12 +147,30 @@ func checkAudiences(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.Acces
 }
 
 func among(field string, items, allowed []string) string {
+	var wrong []string
 	for _, item := range items {
 		if !slices.ContainsFunc(allowed, func(a string) bool { return matches(a, item) }) {
-			return fmt.Sprintf("%s: %s is not among the allowed %s", field, item, strings.Join(allowed, ", "))
+			wrong = append(wrong, item)
 		}
 	}
-	return ""
+	switch len(wrong) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf("%s: %s is not among the allowed %s", field, wrong[0], some(allowed))
+	}
+	return fmt.Sprintf("%s: %s are not among the allowed %s", field, some(wrong), some(allowed))
+}
+
+// mostNamed is how many items of a list a message names.
+const mostNamed = 8
+
+func some(items []string) string {
+	text := strings.Join(items[:min(len(items), mostNamed)], ", ")
+	if more := len(items) - mostNamed; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // matches says that an item is what is allowed, or begins so where that ends in *.
@@ -151,21 +179,26 @@ func matches(allowed, item string) bool {
 	return item == allowed || open && strings.HasPrefix(item, prefix)
 }
 
-func checkSubject(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) string {
-	if limits.Subjects == nil {
-		return ""
-	}
+func checkKind(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) string {
 	kind := v1alpha1.SubjectKindAccessToken
 	if spec.Subject != nil {
 		kind = spec.Subject.Kind
 	}
-	if kinds := limits.Subjects.Kinds; len(kinds) > 0 && !slices.Contains(kinds, kind) {
-		return fmt.Sprintf("spec.subject.kind: %s is not among the allowed %v", kind, kinds)
+	if limits.Subjects == nil || len(limits.Subjects.Kinds) == 0 || slices.Contains(limits.Subjects.Kinds, kind) {
+		return ""
 	}
-	if users := limits.Subjects.Users; len(users) > 0 && isUser(spec) && !slices.Contains(users, spec.Subject.Name) {
-		return fmt.Sprintf("spec.subject.name: user %s is not among the allowed", spec.Subject.Name)
+	var allowed []string
+	for _, each := range limits.Subjects.Kinds {
+		allowed = append(allowed, string(each))
 	}
-	return ""
+	return fmt.Sprintf("spec.subject.kind: %s is not among the allowed %s", kind, strings.Join(allowed, ", "))
+}
+
+func checkUser(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec) string {
+	if limits.Subjects == nil || len(limits.Subjects.Users) == 0 || !isUser(spec) || slices.Contains(limits.Subjects.Users, spec.Subject.Name) {
+		return ""
+	}
+	return fmt.Sprintf("spec.subject.name: user %s is not among the allowed", spec.Subject.Name)
 }
 
 func isUser(spec *v1alpha1.AccessTokenSpec) bool {

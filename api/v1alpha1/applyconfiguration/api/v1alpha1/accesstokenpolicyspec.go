@@ -17,8 +17,9 @@ type AccessTokenPolicySpecApplyConfiguration struct {
 	// namespaceSelector selects the namespaces that this policy is about, by
 	// their labels. Absent or empty means every namespace.
 	NamespaceSelector *NamespaceSelectorApplyConfiguration `json:"namespaceSelector,omitempty"`
-	// requireDescription says that an AccessToken has to have a description.
-	// Absent or false means that this policy does not ask for one.
+	// requireDescription says that an AccessToken has to have a description, and
+	// not one of white space alone. Absent or false means that this policy does not
+	// ask for one.
 	RequireDescription *bool `json:"requireDescription,omitempty"`
 	// maxAge sets how long tokens live. Absent means that this policy does not.
 	MaxAge *PolicyMaxAgeApplyConfiguration `json:"maxAge,omitempty"`
