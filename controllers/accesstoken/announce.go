@@ -37,22 +37,10 @@ func (p *pass) announce() {
 			h.audit(p.Audit)
 		}
 		if h.reason != "" {
-			p.Recorder.Eventf(p.token, nil, h.eventType, h.reason, h.action, "%s", shortened(h.note))
+			p.Recorder.Eventf(p.token, nil, h.eventType, h.reason, h.action, "%s", h.note)
 		}
 	}
 	p.happenings = nil
-}
-
-// mostNote is how many bytes of a note the API server takes in an event.
-const mostNote = 1024
-
-// shortened is a note that the API server takes. The condition has the whole.
-func shortened(note string) string {
-	if len(note) <= mostNote {
-		return note
-	}
-	const more = "… (the condition says more)"
-	return strings.ToValidUTF8(note[:mostNote-len(more)], "") + more
 }
 
 // published tells of a token that reached its Secret, in the place of another if

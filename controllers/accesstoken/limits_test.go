@@ -2,15 +2,11 @@ package accesstoken_test
 
 import (
 	"context"
-	"strconv"
-	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -102,32 +98,6 @@ var _ = Describe("A token that a policy does not allow", func() {
 		p.rest(ctx)
 		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
 		w.consistent(ctx)
-	})
-
-	It("is told of in an event that the API server takes, however much there is to say", func(ctx context.Context) {
-		w := newWorld(ctx)
-		var allowed []string
-		for i := range 8 {
-			allowed = append(allowed, strings.Repeat("ä", 250)+strconv.Itoa(i))
-		}
-		w.declare(ctx, v1alpha1.AccessTokenSpec{MaxAge: "48h", Audiences: []string{"billing"}})
-		p := w.start(0)
-		p.rest(ctx)
-		w.limit(ctx, v1alpha1.AccessTokenPolicySpec{Audiences: &v1alpha1.PolicyAudiences{Allowed: allowed}})
-		p.rest(ctx)
-		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPolicyViolation, allowed[7], "by AccessTokenPolicy")
-		told := w.happened(v1alpha1.ReasonPolicyViolation)
-		Expect(told).To(ConsistOf(HaveSuffix("… (the condition says more)")))
-		event := &eventsv1.Event{
-			ObjectMeta: metav1.ObjectMeta{Name: "told", Namespace: w.namespace}, EventTime: metav1.NewMicroTime(w.clock.Now()),
-			Type: corev1.EventTypeWarning, Reason: v1alpha1.ReasonPolicyViolation, Action: "Reconcile",
-			ReportingController: "accesstoken", ReportingInstance: "accesstoken-0",
-			Regarding: corev1.ObjectReference{APIVersion: v1alpha1.GroupVersion.String(), Kind: "AccessToken", Namespace: w.namespace, Name: w.key.Name},
-			Note:      strings.TrimPrefix(told[0], "Warning PolicyViolation "),
-		}
-		Expect(admin.Create(ctx, event.DeepCopy(), client.DryRunAll)).To(Succeed())
-		event.Note = strings.Repeat("x", 1025)
-		Expect(apierrors.IsInvalid(admin.Create(ctx, event, client.DryRunAll))).To(BeTrue(), "one byte more is refused")
 	})
 
 	It("is issued with the age that a policy sets, where it names none", func(ctx context.Context) {
