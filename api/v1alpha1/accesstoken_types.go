@@ -269,6 +269,13 @@ type AccessTokenStatus struct {
 	// +kubebuilder:validation:MaxLength=27
 	EndedAt Timestamp `json:"endedAt,omitempty"`
 
+	// endReason is why the token issued last was taken back before its age. It
+	// outlives the token's record. Absent for a token that was not taken back.
+	//
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	EndReason EndReason `json:"endReason,omitempty"`
+
 	// tokens are those that verify now: the current one, and the one before it
 	// while both overlap. Absent when there are none.
 	//

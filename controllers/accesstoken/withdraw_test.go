@@ -2,6 +2,7 @@ package accesstoken_test
 
 import (
 	"context"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -85,3 +86,26 @@ var _ = Describe("A token that is taken back", func() {
 })
 
 func nothing(context.Context, *world) {}
+
+var _ = It("A token that a revocation voids is not had again by deleting its record behind a Secret of somebody else", func(ctx context.Context) {
+	w := newWorld(ctx)
+	w.declare(ctx, rotating())
+	p := w.start(0)
+	p.restWithin(ctx, 0)
+	w.settled(ctx)
+	cutOff(false)(ctx, w)
+	p.restWithin(ctx, time.Minute)
+	foreign := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: w.key.Name, Namespace: w.namespace, Labels: map[string]string{v1alpha1.LabelAccessToken: w.key.Name}}}
+	Expect(admin.Create(ctx, foreign)).To(Succeed())
+	w.settled(ctx)
+	p.restWithin(ctx, 0)
+	w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretConflict)
+
+	Expect(admin.DeleteAllOf(ctx, &v1alpha1.TokenRecord{}, client.InNamespace(w.namespace))).To(Succeed())
+	Expect(admin.Delete(ctx, foreign)).To(Succeed())
+	w.settled(ctx)
+	p.rest(ctx)
+	w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCutOff, v1alpha1.AnnotationRotateRequestedAt)
+	Expect(w.records(ctx)).To(BeEmpty())
+	Expect(w.token(ctx).Status.EndReason).To(Equal(v1alpha1.EndReasonCutOff))
+})

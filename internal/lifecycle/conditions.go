@@ -98,8 +98,8 @@ func (s State) verdict(status v1alpha1.AccessTokenStatus) verdict {
 	if v, ok := s.subjectVerdict(); ok {
 		return v
 	}
-	if told := s.untilAsked(); told != nil && !s.Needed() {
-		return verdict{told.Status, told.Reason, told.Message, true}
+	if s.untilAsked() && !s.Needed() {
+		return s.untilAskedVerdict()
 	}
 	if v, ok := s.unusedVerdict(); ok {
 		return v
@@ -160,6 +160,20 @@ func (s State) cutOffVerdict(status v1alpha1.AccessTokenStatus) verdict {
 	}
 	return verdict{metav1.ConditionFalse, v1alpha1.ReasonCutOff,
 		message + ": request a new one with the annotation " + v1alpha1.AnnotationRotateRequestedAt + ", or delete this AccessToken", true}
+}
+
+// untilAskedVerdict keeps what was said while the record was there.
+func (s State) untilAskedVerdict() verdict {
+	ready := meta.FindStatusCondition(s.Token.Status.Conditions, v1alpha1.ConditionReady)
+	if ready != nil && slices.Contains([]string{v1alpha1.ReasonUnused, v1alpha1.ReasonRetired, v1alpha1.ReasonCutOff}, ready.Reason) {
+		return verdict{ready.Status, ready.Reason, ready.Message, true}
+	}
+	reason, why := v1alpha1.ReasonUnused, "since nobody used it"
+	if s.Token.Status.EndReason == v1alpha1.EndReasonCutOff {
+		reason, why = v1alpha1.ReasonCutOff, "by a revocation"
+	}
+	return verdict{metav1.ConditionFalse, reason, fmt.Sprintf("token %s was taken back %s, and its record is gone: request a new one with the annotation %s, or delete this AccessToken",
+		s.currentID(), why, v1alpha1.AnnotationRotateRequestedAt), true}
 }
 
 func conflictMessage(secret Secret) string {

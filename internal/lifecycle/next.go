@@ -1,11 +1,7 @@
 package lifecycle
 
 import (
-	"slices"
 	"time"
-
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/schedule"
@@ -111,7 +107,7 @@ func (s State) needed() (Cause, time.Time, bool) {
 	}
 	current, found := s.current()
 	switch {
-	case s.untilAsked() != nil:
+	case s.untilAsked():
 		issuedAt, _ := s.currentIssuedAt()
 		due, cause, ok := s.Plan.OnRequest().Rotation(issuedAt, string(s.Token.UID))
 		return Cause(cause), due, ok
@@ -120,11 +116,11 @@ func (s State) needed() (Cause, time.Time, bool) {
 		return CauseReactivated, s.Now, true
 	case s.cutOff():
 		return s.afterCutOff(current)
-	case !found, current.Void != nil:
-		return CauseRecordLost, s.Now, true
-	case current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonUnused:
+	case found && current.revoked() && current.Object.Status.Reason == v1alpha1.EndReasonUnused:
 		due, cause, ok := s.Plan.OnRequest().Rotation(current.IssuedAt, string(s.Token.UID))
 		return Cause(cause), due, ok
+	case !found, current.Void != nil:
+		return CauseRecordLost, s.Now, true
 	case current.revoked() && followsFrom[current.Object.Status.Reason] != "":
 		return followsFrom[current.Object.Status.Reason], s.Now, true
 	case current.ended(s.Now):
@@ -146,18 +142,14 @@ var followsFrom = map[v1alpha1.EndReason]Cause{
 	v1alpha1.EndReasonSubjectGone:     CauseSubjectRecreated,
 }
 
-// untilAsked is the Ready condition of a token that was taken back until somebody
-// asks for another, and whose record is gone, by hand or by time: nobody asked by
-// that. Nil for any other.
-func (s State) untilAsked() *metav1.Condition {
+// untilAsked says that the current token was taken back until somebody asks for
+// another, and that its record is gone, by hand or by time: nobody asked by that.
+func (s State) untilAsked() bool {
 	if _, found := s.current(); found {
-		return nil
+		return false
 	}
-	ready := meta.FindStatusCondition(s.Token.Status.Conditions, v1alpha1.ConditionReady)
-	if ready != nil && slices.Contains([]string{v1alpha1.ReasonUnused, v1alpha1.ReasonRetired, v1alpha1.ReasonCutOff}, ready.Reason) {
-		return ready
-	}
-	return nil
+	reason := s.Token.Status.EndReason
+	return reason == v1alpha1.EndReasonUnused || reason == v1alpha1.EndReasonCutOff
 }
 
 // cutOff says that a revocation voids the current token.

@@ -49,6 +49,10 @@ func (s State) describeCurrent(status *v1alpha1.AccessTokenStatus) {
 		status.SubjectUID = current.Object.Spec.Subject.UID
 	}
 	status.IssuedAt = current.Object.Spec.IssuedAt
+	status.EndReason = ""
+	if current.revoked() {
+		status.EndReason = current.Object.Status.Reason
+	}
 	status.ExpiresAt = ""
 	if end, ends := current.end(s.Now); ends && !current.revoked() {
 		status.ExpiresAt = s.shownEnd(current, end, known)
@@ -149,7 +153,7 @@ func (s State) following() (Cause, time.Time, bool) {
 	switch {
 	case s.cutOff():
 		return s.afterCutOff(current)
-	case unused, s.untilAsked() != nil:
+	case unused, s.untilAsked():
 		issuedAt, _ := s.currentIssuedAt()
 		due, cause, ok := s.Plan.OnRequest().Rotation(issuedAt, string(s.Token.UID))
 		return Cause(cause), due, ok

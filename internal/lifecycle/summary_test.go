@@ -4,8 +4,6 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lifecycle"
 )
@@ -23,11 +21,6 @@ func TestTheNextRotationIsToldWhileOneIsToCome(t *testing.T) {
 			s.Subject = &lifecycle.Subject{Kind: v1alpha1.SubjectKindServiceAccount, Name: "deployer", UID: uid, Reissue: reissue}
 		}
 	}
-	says := func(reason string) func(*lifecycle.State) {
-		return func(s *lifecycle.State) {
-			s.Token.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: reason}}
-		}
-	}
 	for name, test := range map[string]struct {
 		change func(*lifecycle.State)
 		want   v1alpha1.Timestamp
@@ -43,9 +36,9 @@ func TestTheNextRotationIsToldWhileOneIsToCome(t *testing.T) {
 		"of a creator who lost the right":              {func(s *lifecycle.State) { account("before", false)(s); s.Subject.Refusal = &lifecycle.Refusal{} }, ""},
 		"in a Secret of somebody else":                 {func(s *lifecycle.State) { s.Secrets[0].Holder = lifecycle.HolderReleased }, ""},
 		"taken back unused":                            {revoke(v1alpha1.EndReasonUnused), ""},
-		"taken back unused, whose record is gone":      {func(s *lifecycle.State) { s.Records = nil; says(v1alpha1.ReasonUnused)(s) }, ""},
+		"taken back unused, whose record is gone":      {func(s *lifecycle.State) { s.Records = nil; s.Token.Status.EndReason = v1alpha1.EndReasonUnused }, ""},
 		"voided by a revocation":                       {revoke(v1alpha1.EndReasonCutOff), ""},
-		"voided by a revocation, whose record is gone": {func(s *lifecycle.State) { s.Records = nil; says(v1alpha1.ReasonCutOff)(s) }, ""},
+		"voided by a revocation, whose record is gone": {func(s *lifecycle.State) { s.Records = nil; s.Token.Status.EndReason = v1alpha1.EndReasonCutOff }, ""},
 		"taken back unused, asked for": {func(s *lifecycle.State) {
 			revoke(v1alpha1.EndReasonUnused)(s)
 			s.Plan = mustPlan(t, daily, now.Add(-time.Second))

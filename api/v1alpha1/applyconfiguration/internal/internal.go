@@ -184,6 +184,9 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - type
+    - name: endReason
+      type:
+        namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.EndReason
     - name: endedAt
       type:
         namedType: com.github.accesstoken-dev.accesstoken-operator.api.v1alpha1.Timestamp

@@ -35,6 +35,9 @@ type AccessTokenStatusApplyConfiguration struct {
 	// endedAt is when the token ended, and no other replaced it. Absent while
 	// there is a token that verifies.
 	EndedAt *apiv1alpha1.Timestamp `json:"endedAt,omitempty"`
+	// endReason is why the token issued last was taken back before its age. It
+	// outlives the token's record. Absent for a token that was not taken back.
+	EndReason *apiv1alpha1.EndReason `json:"endReason,omitempty"`
 	// tokens are those that verify now: the current one, and the one before it
 	// while both overlap. Absent when there are none.
 	Tokens []IssuedTokenApplyConfiguration `json:"tokens,omitempty"`
@@ -121,6 +124,14 @@ func (b *AccessTokenStatusApplyConfiguration) WithExpiresAt(value apiv1alpha1.Ti
 // If called multiple times, the EndedAt field is set to the value of the last call.
 func (b *AccessTokenStatusApplyConfiguration) WithEndedAt(value apiv1alpha1.Timestamp) *AccessTokenStatusApplyConfiguration {
 	b.EndedAt = &value
+	return b
+}
+
+// WithEndReason sets the EndReason field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the EndReason field is set to the value of the last call.
+func (b *AccessTokenStatusApplyConfiguration) WithEndReason(value apiv1alpha1.EndReason) *AccessTokenStatusApplyConfiguration {
+	b.EndReason = &value
 	return b
 }
 
