@@ -64,12 +64,12 @@ func (p *pass) observe(ctx context.Context, now time.Time) (*lifecycle.State, er
 	if err := p.confirmEnds(ctx, state); err != nil {
 		return nil, err
 	}
-	if err := p.observeSubject(ctx, state); err != nil {
-		return nil, err
+	if !lifecycle.TakenBack(p.token) { // which waits for nothing that may fail to be read
+		if err := p.observeSubject(ctx, state); err != nil {
+			return nil, err
+		}
 	}
-	if err := p.confirmUnused(ctx, state); err != nil {
-		return nil, err
-	}
+	p.confirmUnused(ctx, state)
 	if !state.Needed() {
 		// What failed is wanted no more, or has arrived although its answer had not.
 		p.Reconciler.failures.forget(p.key())
@@ -85,9 +85,7 @@ func (p *pass) plan(ctx context.Context, state *lifecycle.State) error {
 		return err
 	}
 	state.Violation = checkLimits(selecting, p.token)
-	if err := p.observeRetirement(ctx, state, selecting); err != nil {
-		return err
-	}
+	p.observeRetirement(ctx, state, selecting)
 	filled, source := policy.WithDefaults(selecting, p.token)
 	plan, err := schedule.NewPlan(filled)
 	state.Plan = plan

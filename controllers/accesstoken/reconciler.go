@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -100,7 +99,9 @@ type Reconciler struct {
 	creators  *delegation.Checker
 	ledgers   *ledgers
 
-	trackedSince atomic.Pointer[time.Time] // nil: not known to be tracked
+	tracking   *tracking
+	mounted    *mounted
+	podSecrets *podSecrets
 }
 
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokens,verbs=get;list;watch;delete
@@ -197,6 +198,8 @@ func (r *Reconciler) settle(pass *pass, state *lifecycle.State, err error) (ctrl
 		return ctrl.Result{RequeueAfter: r.overtaken.note(pass.key()), Priority: new(usualPriority)}, nil
 	case err != nil:
 		return ctrl.Result{Priority: new(usualPriority)}, err
+	case pass.unchecked != nil:
+		return ctrl.Result{Priority: new(usualPriority)}, pass.unchecked
 	}
 	r.overtaken.forget(pass.key())
 	return r.lookAgain(pass, *state), nil
@@ -233,5 +236,6 @@ func (r *Reconciler) forget(key client.ObjectKey) {
 	r.failures.forget(key)
 	r.overtaken.forget(key)
 	r.awaited.forget(key)
+	r.mounted.forget(key)
 	r.statuses.forget(key)
 }

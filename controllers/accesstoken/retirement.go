@@ -3,10 +3,9 @@ package accesstoken
 import (
 	"context"
 	"fmt"
-	"slices"
+	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
@@ -15,36 +14,65 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/policy"
 )
 
-// mountedRetry is how soon a token that is due to be taken back unused, but whose
-// Secret a Pod uses, is looked at again.
-const mountedRetry = time.Hour
+const (
+	// mountedRetry is how soon a token that is due to be taken back unused, but whose
+	// Secret a Pod uses, is looked at again.
+	mountedRetry = time.Hour
+	// trackingRest is how long one look whether verifiers note uses does for all
+	// tokens, where they do not yet.
+	trackingRest = time.Minute
+	// untrackedRetry is how soon a token is looked at again meanwhile.
+	untrackedRetry = time.Hour
+)
 
-// observeRetirement reads what policies ask for of a token that nobody uses.
-func (p *pass) observeRetirement(ctx context.Context, state *lifecycle.State, selecting []*v1alpha1.AccessTokenPolicy) error {
+// observeRetirement reads what policies ask for of a token that nobody uses. Where it
+// cannot be read since when uses are noted, nothing is due: the rest of the pass does
+// not wait for that.
+func (p *pass) observeRetirement(ctx context.Context, state *lifecycle.State, selecting []*v1alpha1.AccessTokenPolicy) {
 	unusedFor, asked := policy.UnusedFor(selecting)
-	if !asked {
-		return nil
+	if !asked || lifecycle.TakenBack(p.token) {
+		return
 	}
-	state.Retirement = &lifecycle.Retirement{UnusedFor: unusedFor}
-	if known := p.trackedSince.Load(); known != nil {
-		state.Retirement.TrackedSince = *known
-		return nil
+	since, err := p.tracking.since(ctx, p.Reconciler)
+	if err != nil {
+		p.unchecked = fmt.Errorf("read since when uses are noted, without which no unused token is taken back: %w", err)
 	}
-	since, tracked, err := lastused.TrackedSince(ctx, p.Live, p.Namespace)
-	if tracked {
-		p.trackedSince.Store(&since) // it is written once
-		state.Retirement.TrackedSince = since
+	if since.IsZero() {
+		p.recheck = state.Now.Add(untrackedRetry)
 	}
-	return err
+	state.Retirement = &lifecycle.Retirement{UnusedFor: unusedFor, TrackedSince: since}
 }
 
 // confirmUnused looks, before a token is taken back, at its records in the API
 // server, of which the cache may lack a use, and at the Pods that may be about to
-// use it.
-func (p *pass) confirmUnused(ctx context.Context, state *lifecycle.State) error {
-	if !state.RetirementDue() {
-		return nil
+// use it. While that cannot be seen, the token is kept.
+func (p *pass) confirmUnused(ctx context.Context, state *lifecycle.State) {
+	if lifecycle.TakenBack(p.token) || !state.RetirementDue() {
+		return
 	}
+	if until := p.mounted.until(p.key()); until.After(state.Now) {
+		state.Retirement.Mounted, p.recheck = true, until
+		return
+	}
+	err := p.rereadRecords(ctx, state)
+	if err == nil && !state.RetirementDue() {
+		return
+	}
+	used := false
+	if err == nil {
+		used, err = p.usedByPod(ctx, state)
+	}
+	switch {
+	case err != nil:
+		state.Retirement.Mounted, p.unchecked = true, err
+	case used:
+		p.recheck = state.Now.Add(mountedRetry)
+		state.Retirement.Mounted = true
+		p.mounted.note(p.key(), p.recheck)
+	}
+}
+
+func (p *pass) rereadRecords(ctx context.Context, state *lifecycle.State) error {
 	for i := range state.Records {
 		live := &v1alpha1.TokenRecord{}
 		err := p.Live.Get(ctx, client.ObjectKeyFromObject(state.Records[i].Object), live)
@@ -55,70 +83,68 @@ func (p *pass) confirmUnused(ctx context.Context, state *lifecycle.State) error 
 			state.Records[i] = p.open(live)
 		}
 	}
-	if !state.RetirementDue() {
-		return nil
+	return nil
+}
+
+// usedByPod says that a Pod which has not ended refers to a Secret of the token.
+func (p *pass) usedByPod(ctx context.Context, state *lifecycle.State) (bool, error) {
+	referred, err := p.podSecrets.read(ctx, p.Reconciler, p.token.Namespace)
+	if err != nil {
+		return false, fmt.Errorf("list the Pods that may use a Secret of AccessToken %s: %w", p.key(), err)
 	}
-	var names []string
 	for _, secret := range state.Secrets {
-		names = append(names, secret.Name)
+		if referred[secret.Name] {
+			return true, nil
+		}
 	}
-	var err error
-	if state.Retirement.Mounted, err = p.usedByPod(ctx, names); state.Retirement.Mounted {
-		p.recheck = state.Now.Add(mountedRetry)
-	}
-	return err
+	return false, nil
 }
 
-// usedByPod says that a Pod which has not ended refers to one of these Secrets.
-func (p *pass) usedByPod(ctx context.Context, secrets []string) (bool, error) {
-	pods := &corev1.PodList{}
-	for {
-		if err := p.Live.List(ctx, pods, client.InNamespace(p.token.Namespace), client.Limit(500), client.Continue(pods.Continue)); err != nil {
-			return false, fmt.Errorf("list the Pods that may use a Secret of AccessToken %s: %w", p.key(), err)
-		}
-		for i := range pods.Items {
-			pod := &pods.Items[i]
-			if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed && refersTo(&pod.Spec, secrets) {
-				return true, nil
-			}
-		}
-		if pods.Continue == "" {
-			return false, nil
-		}
-	}
+// tracking remembers since when uses are noted, which is written once. Safe for
+// concurrent use.
+type tracking struct {
+	mu     sync.Mutex
+	known  time.Time
+	looked time.Time
 }
 
-// refersTo says that a Pod mounts a Secret, reads it into its environment or pulls
-// images by it.
-func refersTo(pod *corev1.PodSpec, secrets []string) bool {
-	for i := range pod.Volumes {
-		volume := &pod.Volumes[i]
-		if volume.Secret != nil && slices.Contains(secrets, volume.Secret.SecretName) {
-			return true
-		}
-		if volume.Projected != nil && slices.ContainsFunc(volume.Projected.Sources, func(source corev1.VolumeProjection) bool {
-			return source.Secret != nil && slices.Contains(secrets, source.Secret.Name)
-		}) {
-			return true
-		}
+// since is when verifiers began to note uses; zero while they do not.
+func (t *tracking) since(ctx context.Context, r *Reconciler) (time.Time, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := r.Clock.Now()
+	if !t.known.IsZero() || !t.looked.IsZero() && now.Sub(t.looked).Abs() < trackingRest {
+		return t.known, nil
 	}
-	for _, pull := range pod.ImagePullSecrets {
-		if slices.Contains(secrets, pull.Name) {
-			return true
-		}
+	since, tracked, err := lastused.TrackedSince(ctx, r.Live, r.Namespace)
+	if t.looked = now; tracked {
+		t.known = since
 	}
-	for _, container := range slices.Concat(pod.InitContainers, pod.Containers) {
-		if environmentRefersTo(&container, secrets) {
-			return true
-		}
-	}
-	return false
+	return t.known, err
 }
 
-func environmentRefersTo(container *corev1.Container, secrets []string) bool {
-	return slices.ContainsFunc(container.EnvFrom, func(source corev1.EnvFromSource) bool {
-		return source.SecretRef != nil && slices.Contains(secrets, source.SecretRef.Name)
-	}) || slices.ContainsFunc(container.Env, func(variable corev1.EnvVar) bool {
-		return variable.ValueFrom != nil && variable.ValueFrom.SecretKeyRef != nil && slices.Contains(secrets, variable.ValueFrom.SecretKeyRef.Name)
-	})
+// mounted remembers until when tokens that are due to be taken back count as used by
+// a Pod, so that an edit of such an AccessToken lists no Pods. Safe for concurrent
+// use.
+type mounted struct {
+	mu    sync.Mutex
+	byKey map[client.ObjectKey]time.Time
+}
+
+func (m *mounted) until(key client.ObjectKey) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.byKey[key]
+}
+
+func (m *mounted) note(key client.ObjectKey, until time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.byKey[key] = until
+}
+
+func (m *mounted) forget(key client.ObjectKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.byKey, key)
 }

@@ -2,6 +2,7 @@ package accesstoken_test
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -149,12 +150,119 @@ var _ = Describe("A token that nobody uses", Serial, func() {
 				}}}}
 			})
 		}),
+		Entry("for the driver of a volume", func(secret string) corev1.PodSpec {
+			return podWith(func(spec *corev1.PodSpec) {
+				spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{
+					Driver: "csi.example.com", NodePublishSecretRef: &corev1.LocalObjectReference{Name: secret},
+				}}}}
+			})
+		}),
 		Entry("in the whole environment", func(secret string) corev1.PodSpec {
 			return podWith(func(spec *corev1.PodSpec) {
 				spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: secret}}}}
 			})
 		}),
 	)
+})
+
+// reads counts what is read from the API server to decide about retirement, and fails
+// it on demand.
+type reads struct {
+	client.Client
+	pods, trackings int
+	fails           bool
+}
+
+var errUnreadable = errors.New("cannot be read: injected")
+
+// readBy puts reads between a process and the API server.
+func readBy(p *process) *reads {
+	r := &reads{Client: live}
+	p.reconciler.Live = r
+	return r
+}
+
+func (r *reads) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if key.Name == lastused.TrackingName {
+		if r.trackings++; r.fails {
+			return errUnreadable
+		}
+	}
+	return r.Client.Get(ctx, key, object, options...)
+}
+
+func (r *reads) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	if _, ok := list.(*corev1.PodList); ok {
+		if r.pods++; r.fails {
+			return errUnreadable
+		}
+	}
+	return r.Client.List(ctx, list, options...)
+}
+
+var _ = Describe("Retirement that cannot be judged", Serial, func() {
+	It("delays no revocation and no rotation, while the ConfigMap of verifiers cannot be read", func(ctx context.Context) {
+		w, p, text := retiring(ctx, "")
+		reading := readBy(p)
+		reading.fails = true
+		w.clock.SetTime(w.clock.Now().Add(13 * time.Hour))
+		_, err := p.reconcile(ctx)
+		Expect(err).To(MatchError(errUnreadable), "it is tried again, and logged")
+		Expect(w.currentToken(ctx, w.key.Name)).NotTo(Equal(text), "it was rotated all the same")
+
+		state(v1alpha1.StateRevoked)(ctx, w)
+		w.clock.SetTime(w.clock.Now().Add(2 * time.Minute))
+		_, err = p.reconcile(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonRevoked)
+		for _, record := range w.records(ctx) {
+			Expect(record.Status.RevokedAt).NotTo(BeEmpty())
+		}
+	})
+
+	It("takes nothing back, and delays no revocation, while Pods cannot be listed", func(ctx context.Context) {
+		w, p, _ := retiring(ctx, "")
+		trackUses(ctx, w.clock.Now())
+		p.after(ctx, 47*time.Hour)
+		reading := readBy(p)
+		reading.fails = true
+		w.clock.SetTime(w.clock.Now().Add(2 * time.Hour))
+		_, err := p.reconcile(ctx)
+		Expect(err).To(MatchError(errUnreadable))
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
+
+		state(v1alpha1.StateRevoked)(ctx, w)
+		_, err = p.reconcile(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonRevoked)
+	})
+
+	It("asks once a minute at most whether uses are noted, and lists Pods once an hour for a token that one mounts", func(ctx context.Context) {
+		w, _, _ := retiring(ctx, "")
+		p := w.start(0)
+		reading := readBy(p)
+		for range 20 {
+			w.clock.SetTime(w.clock.Now().Add(2 * time.Second))
+			_, err := p.reconcile(ctx)
+			Expect(err).NotTo(HaveOccurred())
+		}
+		Expect(reading.trackings).To(Equal(1))
+
+		trackUses(ctx, w.clock.Now())
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "consumer", Namespace: w.namespace}, Spec: podWith(func(spec *corev1.PodSpec) {
+			spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: w.key.Name}}
+		})}
+		Expect(admin.Create(ctx, pod)).To(Succeed())
+		p.after(ctx, 49*time.Hour)
+		Expect(reading.pods).To(BeNumerically(">=", 1))
+		before := reading.pods
+		for range 20 {
+			w.clock.SetTime(w.clock.Now().Add(2 * time.Second))
+			_, err := p.reconcile(ctx)
+			Expect(err).NotTo(HaveOccurred())
+		}
+		Expect(reading.pods).To(Equal(before))
+	})
 })
 
 func podWith(change func(*corev1.PodSpec)) corev1.PodSpec {

@@ -60,7 +60,11 @@ func New(options Options) *Reconciler {
 		awaited:   &awaited{newStreaks()},
 		statuses:  newStatuses(),
 		ledgers:   newLedgers(),
-		creators:  &delegation.Checker{Live: options.Live, Namespace: options.Namespace, Clock: options.Clock, Settle: options.PolicySettle},
+
+		tracking:   &tracking{},
+		mounted:    &mounted{byKey: map[client.ObjectKey]time.Time{}},
+		podSecrets: &podSecrets{known: map[string]referred{}},
+		creators:   &delegation.Checker{Live: options.Live, Namespace: options.Namespace, Clock: options.Clock, Settle: options.PolicySettle},
 	}
 }
 
