@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/quota"
 )
@@ -15,6 +17,8 @@ type memory struct {
 }
 
 type remembered struct {
+	uid types.UID
+
 	// ledger: there was one, so that a lost ledger is told from the first one.
 	ledger bool
 
@@ -39,6 +43,16 @@ func (m *memory) forget(namespace string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.namespaces, namespace)
+}
+
+// meet forgets what was remembered of another namespace that had this one's name.
+func (m *memory) meet(namespace string, uid types.UID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if known := m.of(namespace).uid; known != "" && known != uid {
+		delete(m.namespaces, namespace)
+	}
+	m.of(namespace).uid = uid
 }
 
 func (m *memory) noteLedger(namespace string) {

@@ -91,6 +91,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("read namespace %s: %w", req.Namespace, err)
 	}
+	r.memory.meet(req.Namespace, namespace.UID)
 	if !namespace.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -208,6 +209,27 @@ func TestACrashBeforeTheFirstWriteOfALedgerDelaysNothing(t *testing.T) {
 	w.settle()
 	g.Expect(w.holders()).To(gomega.Equal([]string{"a"}))
 	g.Expect(w.events.Events).NotTo(gomega.Receive(), "nothing was lost")
+}
+
+func TestANamespaceThatIsMadeAgainHasLostNothing(t *testing.T) {
+	w, g := newWorld(t), gomega.NewWithT(t)
+	w.declare("a")
+	w.settle()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
+	w.must(w.admin.Delete(t.Context(), namespace))
+	again := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}}
+	w.eventually(func() error { return w.admin.Create(t.Context(), again) }, gomega.Succeed())
+	w.clock.SetTime(again.CreationTimestamp.Time)
+	w.declare("b")
+	w.eventually(func() types.UID { // no pass came in between that saw neither
+		seen := &metav1.PartialObjectMetadata{}
+		seen.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+		w.must(client.IgnoreNotFound(w.replica.Get(t.Context(), client.ObjectKeyFromObject(again), seen)))
+		return seen.UID
+	}, gomega.Equal(again.UID))
+	w.settle()
+	g.Expect(w.holders()).To(gomega.Equal([]string{"b"}), "grants wait for nothing")
+	g.Expect(w.events.Events).NotTo(gomega.Receive())
 }
 
 func TestAManagerThatTakesOverKeepsTheLedger(t *testing.T) {
