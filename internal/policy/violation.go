@@ -39,7 +39,8 @@ func Check(selecting []*v1alpha1.AccessTokenPolicy, token *v1alpha1.AccessToken)
 		}
 	}
 	if first == nil && isUser(&token.Spec) && !namesUser(selecting, token.Spec.Subject.Name) {
-		return &Violation{Message: fmt.Sprintf("spec.subject.name: no AccessTokenPolicy allows user %s in namespace %s", token.Spec.Subject.Name, token.Namespace)}
+		return &Violation{Message: fmt.Sprintf("spec.subject.name: no AccessTokenPolicy allows user %s in namespace %s: have whoever may write AccessTokenPolicies add the user to spec.subjects.users of one that selects the namespace",
+			token.Spec.Subject.Name, token.Namespace)}
 	}
 	return first
 }

@@ -42,7 +42,7 @@ func TestAUserTakesAPolicyThatNamesThem(t *testing.T) {
 		policies []*v1alpha1.AccessTokenPolicy
 		want     string // empty: allowed
 	}{
-		"no policy at all":                  {nil, "no AccessTokenPolicy allows user alice in namespace ci"},
+		"no policy at all":                  {nil, "no AccessTokenPolicy allows user alice in namespace ci: have whoever may write AccessTokenPolicies add the user to spec.subjects.users of one that selects the namespace"},
 		"a policy about something else":     {[]*v1alpha1.AccessTokenPolicy{policyOf("p", v1alpha1.AccessTokenPolicySpec{})}, "no AccessTokenPolicy allows user alice"},
 		"a policy that allows users":        {[]*v1alpha1.AccessTokenPolicy{kinds}, "no AccessTokenPolicy allows user alice"},
 		"a policy that names her":           {[]*v1alpha1.AccessTokenPolicy{names("bob", "alice")}, ""},
