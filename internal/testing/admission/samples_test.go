@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,7 +29,7 @@ var _ = Describe("Samples", func() {
 			Expect(err).NotTo(HaveOccurred())
 			Expect(string(content)).To(HavePrefix("# "), "%s says what it is for", file)
 			for _, o := range split(content) {
-				if o.GetKind() != "AccessTokenPolicy" { // cluster-scoped
+				if o.GetKind() != "AccessTokenPolicy" && o.GetKind() != "ClusterRole" { // cluster-scoped
 					o.SetNamespace(namespace)
 				}
 				applied := client.ApplyConfigurationFromUnstructured(o)
@@ -63,15 +64,19 @@ var _ = Describe("Samples", func() {
 	})
 
 	It("are all in the kustomization", func(ctx SpecContext) {
-		files, err := os.ReadDir(configFolder("samples"))
+		files, err := filepath.Glob(filepath.Join(configFolder("samples"), "*.yaml"))
 		Expect(err).NotTo(HaveOccurred())
-		declared := 0
-		for _, o := range render(ctx, configFolder("samples")) {
-			if o.GetKind() == "AccessToken" || o.GetKind() == "AccessTokenPolicy" {
-				declared++
+		rendered := render(ctx, configFolder("samples"))
+		for _, file := range files {
+			if filepath.Base(file) == "kustomization.yaml" {
+				continue
+			}
+			content, err := os.ReadFile(file)
+			Expect(err).NotTo(HaveOccurred())
+			for _, o := range split(content) {
+				find(rendered, o.GetKind(), o.GetName())
 			}
 		}
-		Expect(declared).To(Equal(len(files) - 2)) // but for the kustomization and the revocations
 	})
 
 	It("give the rights of a token to its own principal", func(ctx SpecContext) {
@@ -88,6 +93,25 @@ var _ = Describe("Samples", func() {
 			token := find(objects, "AccessToken", name[1])
 			Expect(field(token, "spec", "audiences")).To(ConsistOf("kubernetes"), "or the API server would refuse it")
 		}
+	})
+
+	It("let whoever has the role of the sample, and nobody else, declare a token for the user that its policy names", func(ctx SpecContext) {
+		objects := render(ctx, configFolder("samples"))
+		token, role := find(objects, "AccessToken", "alice-laptop"), find(objects, "ClusterRole", "act-as-alice")
+		Expect(field(find(objects, "AccessTokenPolicy", "alice-by-token"), "spec", "subjects", "users")).
+			To(ConsistOf(field(token, "spec", "subject", "name")))
+		token.SetNamespace(namespace)
+		Expect(as(bob).Create(ctx, token.DeepCopy(), client.DryRunAll)).To(beForbiddenBy("accesstoken-subject"))
+
+		Expect(admin().Apply(ctx, client.ApplyConfigurationFromUnstructured(role), client.FieldOwner("kubectl"))).To(Succeed())
+		binding := &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: namespace},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.GetName()},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: bob}},
+		}
+		Expect(admin().Create(ctx, binding)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { Expect(admin().Delete(ctx, binding)).To(Succeed()) })
+		Eventually(ctx, func() error { return as(bob).Create(ctx, token.DeepCopy(), client.DryRunAll) }).Should(Succeed())
 	})
 })
 
