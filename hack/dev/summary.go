@@ -26,8 +26,9 @@ Up. In another terminal:
 `
 
 const afterwards = `
-Here maxAge may be as short as 2s and rotation.interval 1s; in production 10m
-and 1m, which is what kubectl explain says.
+Here maxAge may be as short as 2s, rotation.interval 1s, and retirement.unusedFor
+of an AccessTokenPolicy 2s; in production 10m, 1m and 24h, which is what kubectl
+explain says.
 
 Ctrl-C stops it; objects, ports, logs, your part of the kubeconfig and the
 verifier's configuration are kept in %s.
@@ -87,6 +88,7 @@ func (v verifierSummary) lines(dir string) [][2]string {
 		{"address", v.url + ", certified by " + v.authority},
 		{"introspection", v.url + "/introspect"},
 		{"revocation", v.url + "/revoke"},
+		{"security events", v.securityEvents()},
 	}
 	for _, policy := range v.config.Policies {
 		lines = append(lines, [2]string{"forward auth", v.url + "/auth/forwarded/" + policy.Name + " for " + required(policy)})
@@ -104,6 +106,19 @@ func (v verifierSummary) lines(dir string) [][2]string {
 		[2]string{"metrics", v.metrics},
 		[2]string{"configured by", v.configFile + ", which is yours: edit it, and start again"},
 	)
+}
+
+// securityEvents says where identity providers push events to, and who may.
+func (v verifierSummary) securityEvents() string {
+	text, next := v.url+"/security-events", " of "
+	for i := range v.config.SecurityEvents.Issuers {
+		text += next + v.config.SecurityEvents.Issuers[i].Issuer
+		next = ", "
+	}
+	if len(v.config.SecurityEvents.Issuers) == 0 {
+		text += ", once securityEvents of the configuration names an issuer"
+	}
+	return text
 }
 
 // required says what a policy requires of a token.

@@ -29,6 +29,14 @@ func TestTheSummarySaysWhereAndHowTheVerifierIsAsked(t *testing.T) {
 			t.Errorf("it does not say %q:%s", want, s)
 		}
 	}
+	for want, issuers := range map[string][]config.EventIssuer{
+		"https://127.0.0.1:1/security-events, once securityEvents of the configuration names an issuer\n": nil,
+		"https://127.0.0.1:1/security-events of https://a.example, https://b.example\n":                   {{Issuer: "https://a.example"}, {Issuer: "https://b.example"}},
+	} {
+		if s.verifier.config.SecurityEvents.Issuers = issuers; !strings.Contains(s.String(), want) {
+			t.Errorf("it does not say %q:%s", want, s)
+		}
+	}
 	for path, want := range map[string]string{stdout: "/clone/.dev/logs/verifier.log", "/var/log/audit": "/var/log/audit"} {
 		if s.verifier.config.Audit.Path = path; !strings.Contains(s.String(), want+"\n") {
 			t.Errorf("the audit log at %s is not %s:%s", path, want, s)

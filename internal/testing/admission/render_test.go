@@ -209,9 +209,9 @@ var _ = Describe("config", func() {
 		Entry("over config/default", "namespace: elsewhere\nresources: [CONFIG/default]\ntransformers: [CONFIG/follow-namespace]\n"),
 	)
 
-	DescribeTable("dev has the rule that is generated, with another floor, for", func(ctx SpecContext, floor, lower string, path ...string) {
-		generated := rulesAt(find(render(ctx, configFolder("default")), "CustomResourceDefinition", "accesstokens.accesstoken.dev"), path...)
-		dev := rulesAt(find(render(ctx, configFolder("dev")), "CustomResourceDefinition", "accesstokens.accesstoken.dev"), path...)
+	DescribeTable("dev has the rule that is generated, with another floor, for", func(ctx SpecContext, floor, lower, resource string, path ...string) {
+		generated := rulesAt(find(render(ctx, configFolder("default")), "CustomResourceDefinition", resource+".accesstoken.dev"), path...)
+		dev := rulesAt(find(render(ctx, configFolder("dev")), "CustomResourceDefinition", resource+".accesstoken.dev"), path...)
 		Expect(generated).To(HaveLen(1))
 		Expect(dev).To(HaveLen(1))
 		for key, text := range map[string]string{"rule": "duration('" + floor + "')", "message": "from " + floor + " to"} {
@@ -221,8 +221,12 @@ var _ = Describe("config", func() {
 			Expect(dev[0][key]).To(Equal(strings.Replace(before, text, strings.Replace(text, floor, lower, 1), 1)))
 		}
 	},
-		Entry("maxAge", "10m", "2s", "maxAge"),
-		Entry("rotation.interval", "1m", "1s", "rotation", "interval"),
+		Entry("maxAge", "10m", "2s", "accesstokens", "maxAge"),
+		Entry("rotation.interval", "1m", "1s", "accesstokens", "rotation", "interval"),
+		Entry("a policy's maxAge.default", "10m", "2s", "accesstokenpolicies", "maxAge", "default"),
+		Entry("a policy's maxAge.max", "10m", "2s", "accesstokenpolicies", "maxAge", "max"),
+		Entry("a policy's rotation.maxInterval", "10m", "1s", "accesstokenpolicies", "rotation", "maxInterval"),
+		Entry("a policy's retirement.unusedFor", "24h", "2s", "accesstokenpolicies", "retirement", "unusedFor"),
 	)
 
 	It("dev takes a maxAge and an interval of seconds", func(ctx SpecContext) {
