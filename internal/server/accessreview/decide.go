@@ -28,7 +28,11 @@ func (d decider) deny(who bearer, r *request) string {
 	if !who.ours {
 		return ""
 	}
-	if escalation := escalationOf(r); escalation != "" && !d.any(who, func(rs rules) bool { return rs.name(r) }) {
+	named := func(rs rules) bool { return rs.name(r) }
+	if writesAccessTokens(r) && !d.any(who, named) {
+		return nameOf(who) + ": a token cannot write AccessTokens, whatever is mapped: use another credential"
+	}
+	if escalation := escalationOf(r); escalation != "" && !d.any(who, named) {
 		return fmt.Sprintf("%s, and %s takes one that is mapped to %s by name", describeScopes(who), escalation, describe(r))
 	}
 	if !who.limited || d.any(who, func(rs rules) bool { return rs.cover(r) }) {
@@ -57,11 +61,15 @@ const (
 	namelessOne = "this access token"
 )
 
-func describeScopes(who bearer) string {
-	name := namelessOne
-	if who.name != "" {
-		name = "access token " + quote(who.name)
+func nameOf(who bearer) string {
+	if who.name == "" {
+		return namelessOne
 	}
+	return "access token " + quote(who.name)
+}
+
+func describeScopes(who bearer) string {
+	name := nameOf(who)
 	switch {
 	case !who.limited:
 		return name + " has no scopes"

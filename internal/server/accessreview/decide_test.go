@@ -234,9 +234,11 @@ func TestAMappingCanNameWhatGivesMorePower(t *testing.T) {
 
 func TestTheReasonNamesTheScopesAndWhatIsMissing(t *testing.T) {
 	for want, spec := range map[string]*authorizationv1.SubjectAccessReviewSpec{
-		`access token "ci/deploy" has the scopes "read:pods", "other", and none of them is mapped to "delete" of "pods" in API group "" in namespace "shop"`: by(on("delete", "", "pods", "shop"), "read:pods", "other"),
-		`access token "ci/deploy" has the scopes "read:pods", and none of them is mapped to "get" of path "/logs"`:                                           by(path("get", "/logs"), "read:pods"),
-		`access token "ci/deploy" has no scopes, and the content of Secrets takes one that is mapped to "get" of "secrets" in API group "" by name`:          by(on("get", "", "secrets", "")),
+		`access token "ci/deploy" has the scopes "read:pods", "other", and none of them is mapped to "delete" of "pods" in API group "" in namespace "shop"`:                           by(on("delete", "", "pods", "shop"), "read:pods", "other"),
+		`access token "ci/deploy" has the scopes "read:pods", and none of them is mapped to "get" of path "/logs"`:                                                                     by(path("get", "/logs"), "read:pods"),
+		`access token "ci/deploy" has no scopes, and the content of Secrets takes one that is mapped to "get" of "secrets" in API group "" by name`:                                    by(on("get", "", "secrets", "")),
+		`access token "ci/deploy": a token cannot write AccessTokens, whatever is mapped: use another credential`:                                                                      by(on("create", "accesstoken.dev", "accesstokens", "ci"), "everything"),
+		`access token "ci/deploy" has no scopes, and writing objects of accesstoken.dev takes one that is mapped to "delete" of "tokenrecords" in API group "accesstoken.dev" by name`: by(on("delete", "accesstoken.dev", "tokenrecords", "")),
 	} {
 		if got := deny(t, spec); got != want {
 			t.Errorf("reason\n%s\nwant\n%s", got, want)

@@ -15,6 +15,14 @@ const (
 // readingVerbs change nothing.
 var readingVerbs = []string{"get", "list", "watch"}
 
+// writingVerbs are those that admission asks about.
+var writingVerbs = []string{"create", "update", "patch", "delete", "deletecollection"}
+
+// writesAccessTokens says that admission policy refuses the request of any token.
+func writesAccessTokens(r *request) bool {
+	return r.resource && r.group == v1alpha1.Group && r.qualified == "accesstokens" && slices.Contains(writingVerbs, r.verb)
+}
+
 // escalation is a way to more power than a token was given, for which RBAC alone
 // is not enough.
 type escalation struct {
