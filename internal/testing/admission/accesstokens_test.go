@@ -39,7 +39,7 @@ var _ = Describe("Who created an AccessToken", func() {
 		forced := as(bob).Apply(ctx, applied, client.FieldOwner("kubectl"))
 		if !stamped(ctx) {
 			Expect(creator(ctx, "created")).To(Equal("/"))
-			Expect(claimed).To(beForbiddenBy("accesstoken-creator", "bob cannot write another name there, remove them"))
+			Expect(claimed).To(beForbiddenBy("accesstoken-creator", "annotation accesstoken.dev/created-by says who creates the object: write bob, or leave it out"))
 			Expect(forced).To(beForbiddenBy("accesstoken-creator"))
 			return
 		}
@@ -107,11 +107,25 @@ var _ = Describe("Who created an AccessToken", func() {
 		// Only the checking half of the policy is on clusters before 1.36.
 		switchStampOff(ctx)
 		Eventually(ctx, func() error { return as(bob).Create(ctx, claiming("ci", eve), client.DryRunAll) }).
-			Should(beForbiddenBy("accesstoken-creator", "bob cannot write another name there, remove them"))
+			Should(beForbiddenBy("accesstoken-creator", "annotation accesstoken.dev/created-by says who creates the object: write bob, or leave it out"))
 
 		Expect(as(bob).Create(ctx, accessToken("absent", ""))).To(Succeed())
 		Expect(creator(ctx, "absent")).To(Equal("/"))
-		Expect(asUser(bobWithUID).Create(ctx, claiming("own", bob))).To(beForbiddenBy("accesstoken-creator"))
+		Expect(asUser(bobWithUID).Create(ctx, claiming("own", bob))).
+			To(beForbiddenBy("accesstoken-creator", "annotation accesstoken.dev/created-by-uid says which UID bob has: write b-1, or leave it out"))
+		Expect(as(bob).Create(ctx, claiming("own", bob))).
+			To(beForbiddenBy("accesstoken-creator", "annotation accesstoken.dev/created-by-uid says which UID bob has: none, leave it out"))
+		grouped := accessToken("grouped", "")
+		grouped.SetAnnotations(map[string]string{v1alpha1.AnnotationCreatedBy: bob, v1alpha1.AnnotationCreatedByGroups: "system:masters"})
+		ops := rest.ImpersonationConfig{UserName: bob, Groups: []string{"devs, ops", "system:authenticated"}}
+		Expect(asUser(ops).Create(ctx, grouped)).
+			To(beForbiddenBy("accesstoken-creator", "annotation accesstoken.dev/created-by-groups says which groups bob is in: write devs%2C ops,system:authenticated, or leave it out"))
+		grouped.SetAnnotations(map[string]string{v1alpha1.AnnotationCreatedBy: bob, v1alpha1.AnnotationCreatedByGroups: "devs%2C ops,system:authenticated"})
+		Expect(asUser(ops).Create(ctx, grouped, client.DryRunAll)).To(Succeed(), "what it says to write is taken")
+		for i := range 300 {
+			ops.Groups = append(ops.Groups, "a group of many "+strconv.Itoa(i))
+		}
+		Expect(asUser(ops).Create(ctx, grouped)).To(beForbiddenBy("accesstoken-creator", "say who creates the object, and these say another"))
 		own := accessToken("own", "")
 		own.SetAnnotations(map[string]string{v1alpha1.AnnotationCreatedBy: bob, v1alpha1.AnnotationCreatedByUID: "b-1"})
 		Expect(asUser(bobWithUID).Create(ctx, own)).To(Succeed())
