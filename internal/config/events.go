@@ -138,7 +138,7 @@ func (e *EventIssuer) validate(p *problems, field string) {
 	}
 	for _, reserved := range []string{"system:", v1alpha1.PrincipalPrefix} {
 		if strings.HasPrefix(e.Users.Prefix, reserved) {
-			p.add(field+".users.prefix", "%q begins with %s, which no issuer has users in: give another", e.Users.Prefix, reserved)
+			p.add(field+".users.prefix", "%q begins with %s, as no user of an issuer does: give another prefix", e.Users.Prefix, reserved)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func TestEachMistakeInAnIssuerOfEventsIsNamed(t *testing.T) {
 		"keys twice":            {but("{file: f}", "{file: f, url: 'https://a.example.com'}"), "issuers[0].keys: give either a file or a url"},
 		"keys over http":        {but("{file: f}", "{url: 'http://a.example.com'}"), `issuers[0].keys.url: "http://a.example.com" is no https URL`},
 		"no prefix":             {but(`"a:"`, `""`), "issuers[0].users.prefix: it is empty, so that the issuer would reach everybody"},
-		"users of the system":   {but(`"a:"`, `"system:a:"`), `issuers[0].users.prefix: "system:a:" begins with system:, which no issuer has users in`},
+		"users of the system":   {but(`"a:"`, `"system:a:"`), `issuers[0].users.prefix: "system:a:" begins with system:, as no user of an issuer does: give another prefix`},
 		"principals":            {but(`"a:"`, `"accesstoken:a:"`), `"accesstoken:a:" begins with accesstoken:`},
 		"an unknown identifier": {but(`prefix: "a:"`, `prefix: "a:", identifier: Phone`), `issuers[0].users.identifier: "Phone" is not known: use Subject, Email or ID`},
 		"an age that is none":   {but("audience: x", "audience: x, maxAge: 1d"), `issuers[0].maxAge: "1d" is no duration from 1m to 720h`},

@@ -48,14 +48,21 @@ func (r *room) fullFor(subject string) bool {
 // Refusal says why an AccessToken that acts as a subject gets no place, and what to
 // do; it is empty where there is room.
 func Refusal(ledger v1alpha1.AccessTokenQuotaStatus, namespace, subject string) string {
-	const advice = "delete or revoke one that is not needed, or have an AccessTokenPolicy raise the limit, and this one follows by itself: see kubectl get accesstokenquotas -n "
+	const advice = "delete or revoke one that is not needed, or have an AccessTokenPolicy raise the limit, and this one follows by itself: see kubectl get accesstokenquotas "
 	switch r := newRoom(ledger); {
 	case r.full():
-		return fmt.Sprintf("namespace %s has %d AccessTokens with a token and may have %d: "+advice+"%s", namespace, r.used, r.hard, namespace)
+		return fmt.Sprintf("namespace %s has %s with a token and may have %d: "+advice+"-n %s", namespace, accessTokens(r.used), r.hard, namespace)
 	case r.fullFor(subject):
-		return fmt.Sprintf("%s has %d AccessTokens with a token in namespace %s and may have %d: "+advice+"%s", subject, r.bySubject[subject], namespace, r.hardPerSubject, namespace)
+		return fmt.Sprintf("%s has %s with a token in namespace %s and may have %d: "+advice+"-o wide -n %s", subject, accessTokens(r.bySubject[subject]), namespace, r.hardPerSubject, namespace)
 	}
 	return ""
+}
+
+func accessTokens(count int32) string {
+	if count == 1 {
+		return "1 AccessToken"
+	}
+	return fmt.Sprintf("%d AccessTokens", count)
 }
 
 // SameRefusals says that whoever waits is told the same by two ledgers.

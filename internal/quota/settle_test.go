@@ -153,10 +153,27 @@ func TestRefusal(t *testing.T) {
 			if !strings.HasPrefix(got, test.want) || (test.want == "") != (got == "") {
 				t.Errorf("%q; want %q", got, test.want)
 			}
-			if got != "" && !strings.HasSuffix(got, "see kubectl get accesstokenquotas -n ci") {
+			where := "see kubectl get accesstokenquotas -n ci"
+			if strings.HasPrefix(got, "ServiceAccount") {
+				where = "see kubectl get accesstokenquotas -o wide -n ci" // which shows that limit
+			}
+			if got != "" && !strings.HasSuffix(got, where) {
 				t.Errorf("%q does not say where to look", got)
 			}
 		})
+	}
+}
+
+func TestRefusalOfASecond(t *testing.T) {
+	ledger := ledgerOf("a")
+	ledger.Holders[0].Subject = "ServiceAccount/x"
+	ledger.Hard, ledger.HardPerSubject = 1, 1
+	if got := Refusal(ledger, "ci", ""); !strings.HasPrefix(got, "namespace ci has 1 AccessToken with a token and may have 1: ") {
+		t.Errorf("%q", got)
+	}
+	ledger.Hard = 9
+	if got := Refusal(ledger, "ci", "ServiceAccount/x"); !strings.HasPrefix(got, "ServiceAccount/x has 1 AccessToken with a token in namespace ci and may have 1: ") {
+		t.Errorf("%q", got)
 	}
 }
 
