@@ -29,6 +29,15 @@ func revocation(kind, spec string) *unstructured.Unstructured {
 	return made
 }
 
+// someIDs are that many different IDs.
+func someIDs(count int) []string {
+	ids := make([]string, count)
+	for i := range ids {
+		ids[i] = token.DeclaredID("uid", int64(i))
+	}
+	return ids
+}
+
 const (
 	own  = "TokenRevocation"
 	wide = "ClusterTokenRevocation"
@@ -52,6 +61,7 @@ var _ = Describe("A revocation", func() {
 		Entry(nil, own, `{subject: {kind: ServiceAccount, name: builder}, all: false}`),
 		Entry(nil, own, `{subject: {kind: User, name: "maria@example.com"}}`),
 		Entry(nil, own, `{tokenIDs: [abcdefgh234567ab, zzzzzzzz234567zz], before: "2999-01-01T00:00:00.5Z"}`),
+		Entry(nil, own, `{tokenIDs: [`+strings.Join(someIDs(100), ", ")+`]}`),
 		Entry(nil, wide, `{all: true}`),
 		Entry(nil, wide, `{namespace: shop}`),
 		Entry(nil, wide, `{namespace: shop, subject: {kind: ServiceAccount, name: builder}}`),
@@ -77,6 +87,7 @@ var _ = Describe("A revocation", func() {
 		Entry("a user name as an account", own, `{subject: {kind: ServiceAccount, name: "system:serviceaccount:shop:builder"}}`, "spec.subject.name", "for a user name set kind to User"),
 		Entry("a user name as an AccessToken", wide, `{namespace: shop, subject: {kind: AccessToken, name: "accesstoken:shop:deploy"}}`, "spec.subject.name", "the name of the AccessToken or service account alone"),
 		Entry("a kind that is none", own, `{subject: {kind: Group, name: admins}}`, "spec.subject.kind", "Unsupported value"),
+		Entry("more IDs than there may be", own, `{tokenIDs: [`+strings.Join(someIDs(101), ", ")+`]}`, "spec.tokenIDs", "must have at most 100 items"),
 		Entry("what is no ID", own, `{tokenIDs: [abcdefgh234567a1]}`, "spec.tokenIDs[0]", isTheID),
 		Entry("a part of an ID", own, `{tokenIDs: [abcdefgh]}`, "spec.tokenIDs[0]", isTheID),
 		Entry("what goes on after an ID", wide, `{tokenIDs: ["abcdefgh234567ab\n"]}`, "spec.tokenIDs[0]", isTheID),

@@ -13,14 +13,14 @@ type RevocationSpec struct {
 	// +optional
 	Subject *RevokedSubject `json:"subject,omitempty"`
 
-	// tokenIDs are the tokens themselves, at most 1000, each by its ID: the 16
-	// characters between the first two underscores of the token. Absent means that
-	// subject or all says which tokens are meant.
+	// tokenIDs are the tokens themselves, at most 100, each by its ID: the 16
+	// characters between the first two underscores of the token. For more make several
+	// revocations. Absent means that subject or all says which tokens are meant.
 	//
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:MaxItems=100
 	// +kubebuilder:validation:items:MaxLength=256
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[a-z2-7]{16}$')",reason=FieldValueForbidden,message="must be the ID of a token, which is the 16 characters between its first two underscores, and never the token itself"
 	TokenIDs []string `json:"tokenIDs,omitempty"`

@@ -15,9 +15,9 @@ type RevocationSpecApplyConfiguration struct {
 	// subject is whom the tokens act as. Absent means whoever it is; then tokenIDs
 	// or all has to say which tokens are meant.
 	Subject *RevokedSubjectApplyConfiguration `json:"subject,omitempty"`
-	// tokenIDs are the tokens themselves, at most 1000, each by its ID: the 16
-	// characters between the first two underscores of the token. Absent means that
-	// subject or all says which tokens are meant.
+	// tokenIDs are the tokens themselves, at most 100, each by its ID: the 16
+	// characters between the first two underscores of the token. For more make several
+	// revocations. Absent means that subject or all says which tokens are meant.
 	TokenIDs []string `json:"tokenIDs,omitempty"`
 	// all means every token: of the namespace for a TokenRevocation, of the cluster
 	// for a ClusterTokenRevocation. Absent means false.
