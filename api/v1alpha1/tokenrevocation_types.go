@@ -204,6 +204,7 @@ type TokenRevocationList struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=clustertokenrevocations,singular=clustertokenrevocation,shortName=ctrev,scope=Cluster
+// +kubebuilder:selectablefield:JSONPath=`.spec.namespace`
 // +kubebuilder:printcolumn:name="READY",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="REASON",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="NAMESPACE",type=string,description="the namespace that it is limited to",JSONPath=`.spec.namespace`

@@ -55,48 +55,102 @@ func TestAnAnnotationOnAServiceAccountRevokesItsTokens(t *testing.T) {
 	t.Log("once for what it says")
 	w.heed(account)
 	w.Expect(w.copies()).To(gomega.HaveLen(1))
-	account.Annotations[v1alpha1.AnnotationRevokeTokensBefore] = string(v1alpha1.NewTimestamp(w.clock.Now()))
+}
+
+// annotate changes the annotation, and has it heeded.
+func (w *world) annotate(account *corev1.ServiceAccount, before string) {
+	w.T.Helper()
+	account.Annotations[v1alpha1.AnnotationRevokeTokensBefore] = before
 	w.Expect(w.admin.Update(w.Context(), account)).To(gomega.Succeed())
 	w.heed(account)
-	again := w.copies()
-	w.Expect(again).To(gomega.ContainElement(gomega.HaveField("Name", gomega.Not(gomega.Equal(made.Name)))))
-	w.Expect(w.admin.Delete(w.Context(), account)).To(gomega.Succeed())
-	w.heed(w.account(account.Annotations[v1alpha1.AnnotationRevokeTokensBefore]))
-	w.Expect(w.copies()).To(gomega.HaveLen(len(again)+1), "one made again is another")
+}
+
+// ago is an instant before now, as it is written.
+func (w *world) ago(ago time.Duration) string {
+	return string(v1alpha1.NewTimestamp(w.clock.Now().Add(-ago)))
+}
+
+// moments are those that the revocations of the namespace say.
+func (w *world) moments() (found []string) {
+	w.T.Helper()
+	for _, each := range w.copies() {
+		found = append(found, string(each.Spec.Before))
+	}
+	return found
+}
+
+// carryOut has every ClusterTokenRevocation of the namespace written into the records.
+func (w *world) carryOut() {
+	w.T.Helper()
+	for _, each := range w.copies() {
+		_, err := w.reconcile(&each)
+		w.Expect(err).NotTo(gomega.HaveOccurred())
+	}
 }
 
 // TestALaterAnnotationTakesThePlaceOfEarlierOnes keeps whoever may annotate an
 // account from filling the cluster.
 func TestALaterAnnotationTakesThePlaceOfEarlierOnes(t *testing.T) {
 	w := newWorld(t)
-	at := func(ago time.Duration) string { return string(v1alpha1.NewTimestamp(w.clock.Now().Add(-ago))) }
-	account := w.account(at(3 * time.Hour))
-	annotate := func(before string) {
-		account.Annotations[v1alpha1.AnnotationRevokeTokensBefore] = before
-		w.Expect(w.admin.Update(w.Context(), account)).To(gomega.Succeed())
-		w.heed(account)
-	}
-	moments := func() (found []v1alpha1.Timestamp) {
-		for _, each := range w.copies() {
-			found = append(found, each.Spec.Before)
-		}
-		return found
-	}
+	account := w.account(w.ago(3 * time.Hour))
 	w.heed(account)
-	annotate(at(2 * time.Hour))
-	w.Expect(moments()).To(gomega.HaveLen(2), "what is not written into the records yet stays")
-	for _, each := range w.copies() {
-		_, err := w.reconcile(&each)
-		w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.annotate(account, w.ago(2*time.Hour))
+	w.Expect(w.moments()).To(gomega.HaveLen(2), "what is not written into the records yet stays")
+	w.carryOut()
+	w.annotate(account, w.ago(time.Hour))
+	w.Expect(w.moments()).To(gomega.ConsistOf(w.ago(time.Hour)))
+}
+
+func TestAnAnnotationThatALaterRevocationCoversMakesNone(t *testing.T) {
+	w := newWorld(t)
+	account := w.account(w.ago(time.Hour))
+	w.heed(account)
+	for hours := range 10 {
+		w.annotate(account, w.ago(time.Duration(hours+2)*time.Hour))
+		w.carryOut()
 	}
-	annotate(at(time.Hour))
-	w.Expect(moments()).To(gomega.ConsistOf(v1alpha1.Timestamp(at(time.Hour))))
-	for _, each := range w.copies() {
-		_, err := w.reconcile(&each)
-		w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.Expect(w.moments()).To(gomega.ConsistOf(w.ago(time.Hour)))
+	w.Expect(w.admin.Delete(w.Context(), account)).To(gomega.Succeed())
+	again := w.account(w.ago(time.Hour))
+	w.heed(again)
+	w.Expect(w.moments()).To(gomega.ConsistOf(w.ago(time.Hour)), "nor for one made again under its name")
+	w.annotate(again, "2999-01-01T00:00:00Z")
+	w.Expect(w.moments()).To(gomega.ConsistOf("2999-01-01T00:00:00Z"), "a time to come is when it is seen")
+}
+
+// TestAnAccountHasFewRevocationsThatAreNotCarriedOut has the instant rise while
+// nothing is written into the records.
+func TestAnAccountHasFewRevocationsThatAreNotCarriedOut(t *testing.T) {
+	w := newWorld(t)
+	account := w.account(w.ago(24 * time.Hour))
+	w.heed(account)
+	for minutes := range 20 {
+		w.annotate(account, w.ago(time.Duration(60-minutes)*time.Minute))
 	}
-	annotate(at(4 * time.Hour))
-	w.Expect(moments()).To(gomega.ConsistOf(v1alpha1.Timestamp(at(time.Hour)), v1alpha1.Timestamp(at(4*time.Hour))), "an earlier moment covers no later one")
+	w.Expect(w.moments()).To(gomega.HaveLen(10))
+	w.carryOut()
+	w.heed(account)
+	w.Expect(w.moments()).To(gomega.ConsistOf(w.ago(41 * time.Minute)))
+}
+
+func TestTheRevocationsOfAnAccountThatIsGoneGoOnceTheyAreCarriedOut(t *testing.T) {
+	w := newWorld(t)
+	account := w.account(w.ago(time.Hour))
+	w.heed(account)
+	w.Expect(w.admin.Delete(w.Context(), account)).To(gomega.Succeed())
+	w.heed(account)
+	w.Expect(w.copies()).To(gomega.HaveLen(1))
+	byHand := &v1alpha1.ClusterTokenRevocation{
+		ObjectMeta: metav1.ObjectMeta{Name: w.namespace, Annotations: map[string]string{v1alpha1.AnnotationServiceAccount: w.namespace + "/builder"}},
+		Spec: v1alpha1.ClusterTokenRevocationSpec{
+			Namespace:      w.namespace,
+			RevocationSpec: v1alpha1.RevocationSpec{Subject: &v1alpha1.RevokedSubject{Kind: v1alpha1.RevokedServiceAccount, Name: "other"}},
+		},
+	}
+	w.Expect(w.admin.Create(w.Context(), byHand)).To(gomega.Succeed())
+	w.carryOut()
+	w.heed(account)
+	w.Expect(w.copies()).To(gomega.ConsistOf(gomega.HaveField("Name", byHand.Name)), "what somebody made by hand stays")
 }
 
 func TestAnAnnotationThatIsNoInstantRevokesNothingAndSaysSo(t *testing.T) {

@@ -3,8 +3,10 @@ package tokenrevocation_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/controllers"
+	"github.com/accesstoken-dev/accesstoken-operator/controllers/tokenrevocation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
@@ -32,6 +35,8 @@ func (w *world) startController() {
 	w.reconciler.Client, w.reconciler.Clock = mgr.GetClient(), clock.RealClock{}
 	w.reconciler.Recorder = &events.FakeRecorder{} // that of the world is full once many are announced
 	w.Expect(w.reconciler.SetupWithManager(mgr)).To(gomega.Succeed())
+	accounts := &tokenrevocation.AccountReconciler{Client: mgr.GetClient(), Recorder: &events.FakeRecorder{}}
+	w.Expect(accounts.SetupWithManager(mgr)).To(gomega.Succeed())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
 	w.Cleanup(func() {
@@ -64,6 +69,27 @@ func TestTheControllerKeepsACopyAndLooksAtItWhenTheOriginalGoes(t *testing.T) {
 	w.Expect(w.admin.Delete(w.Context(), made)).To(gomega.Succeed())
 	soon(func(g gomega.Gomega) { g.Expect(w.exists(made)).To(gomega.BeFalse()) })
 	copied(w.WithT)
+}
+
+// TestTheControllerDeletesWhatAccountsLeftBehind has accounts go while nobody looks,
+// and while it does, also where the annotation was taken off before.
+func TestTheControllerDeletesWhatAccountsLeftBehind(t *testing.T) {
+	w := newWorld(t)
+	none := func(g gomega.Gomega) { g.Expect(w.copies()).To(gomega.BeEmpty()) }
+	account := w.account(w.ago(time.Hour))
+	w.heed(account)
+	w.Expect(w.admin.Delete(w.Context(), account)).To(gomega.Succeed())
+	w.startController()
+	w.Eventually(none).WithTimeout(patience).WithPolling(often).Should(gomega.Succeed())
+
+	account = w.account(w.ago(time.Hour))
+	w.Eventually(func(g gomega.Gomega) {
+		g.Expect(w.copies()).To(gomega.ConsistOf(gomega.HaveField("Status.Conditions", gomega.ConsistOf(gomega.HaveField("Status", metav1.ConditionTrue)))))
+	}).WithTimeout(patience).WithPolling(often).Should(gomega.Succeed())
+	account.Annotations = nil
+	w.Expect(w.admin.Update(w.Context(), account)).To(gomega.Succeed())
+	w.Expect(w.admin.Delete(w.Context(), account)).To(gomega.Succeed())
+	w.Eventually(none).WithTimeout(patience).WithPolling(often).Should(gomega.Succeed())
 }
 
 func TestTheControllerRevokesARecordThatItSeesOnlyAfterTheRevocation(t *testing.T) {

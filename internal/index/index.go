@@ -23,6 +23,11 @@ const (
 	// API server knows it as a field selector too.
 	RecordSubject = "spec.subject.name"
 
+	// RevocationNamespace finds the ClusterTokenRevocations that are limited to one
+	// namespace; with an empty value, those that are not. The API server knows it as a
+	// field selector too.
+	RevocationNamespace = "spec.namespace"
+
 	// TokenServiceAccount finds the AccessTokens that act as one service account of
 	// their namespace, by its name.
 	TokenServiceAccount = "spec.subject.name"
@@ -39,6 +44,9 @@ func Setup(ctx context.Context, indexer client.FieldIndexer) error {
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.TokenRecord{}, RecordSubject, recordSubject); err != nil {
 		return fmt.Errorf("index records by subject: %w", err)
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.ClusterTokenRevocation{}, RevocationNamespace, revocationNamespace); err != nil {
+		return fmt.Errorf("index ClusterTokenRevocations by namespace: %w", err)
 	}
 	if err := indexer.IndexField(ctx, &v1alpha1.AccessToken{}, TokenServiceAccount, tokenServiceAccount); err != nil {
 		return fmt.Errorf("index AccessTokens by service account: %w", err)
@@ -65,6 +73,14 @@ func recordSubject(object client.Object) []string {
 		return nil
 	}
 	return []string{record.Spec.Subject.Name}
+}
+
+func revocationNamespace(object client.Object) []string {
+	revocation, ok := object.(*v1alpha1.ClusterTokenRevocation)
+	if !ok {
+		return nil
+	}
+	return []string{revocation.Spec.Namespace}
 }
 
 func tokenServiceAccount(object client.Object) []string {

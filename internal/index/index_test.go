@@ -43,6 +43,22 @@ func TestRecordSubject(t *testing.T) {
 	}
 }
 
+func TestRevocationNamespace(t *testing.T) {
+	limited := v1alpha1.ClusterTokenRevocationSpec{Namespace: "shop"}
+	for name, test := range map[string]struct {
+		object client.Object
+		want   []string
+	}{
+		"one that is limited":   {&v1alpha1.ClusterTokenRevocation{Spec: limited}, []string{"shop"}},
+		"one of the cluster":    {&v1alpha1.ClusterTokenRevocation{}, []string{""}},
+		"one of the other kind": {&v1alpha1.TokenRevocation{ObjectMeta: metav1.ObjectMeta{Namespace: "shop"}}, nil},
+	} {
+		if got := revocationNamespace(test.object); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %q; want %q", name, got, test.want)
+		}
+	}
+}
+
 func TestSecretController(t *testing.T) {
 	ours := v1alpha1.GroupVersion.String()
 	for name, test := range map[string]struct {
