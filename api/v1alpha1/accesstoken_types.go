@@ -30,9 +30,10 @@ type AccessTokenSpec struct {
 
 	// maxAge is how long an issued token lives: a duration from 10m to 87600h
 	// such as 720h for 30 days, or Never, which takes the RBAC verb
-	// issue-without-expiry on accesstokens in the namespace. Absent means 2160h
-	// (90 days), or 720h (30 days) with extendWhenUsed. A shorter maxAge binds the
-	// live token at once, a longer one the next token.
+	// issue-without-expiry on accesstokens in the namespace. Absent means what an
+	// AccessTokenPolicy sets, and where none does, 2160h (90 days), or 720h (30
+	// days) with extendWhenUsed; status.maxAge says which. A shorter maxAge binds
+	// the live token at once, a longer one the next token.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=16

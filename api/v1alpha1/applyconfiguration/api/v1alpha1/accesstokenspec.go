@@ -19,9 +19,10 @@ type AccessTokenSpecApplyConfiguration struct {
 	Description *string `json:"description,omitempty"`
 	// maxAge is how long an issued token lives: a duration from 10m to 87600h
 	// such as 720h for 30 days, or Never, which takes the RBAC verb
-	// issue-without-expiry on accesstokens in the namespace. Absent means 2160h
-	// (90 days), or 720h (30 days) with extendWhenUsed. A shorter maxAge binds the
-	// live token at once, a longer one the next token.
+	// issue-without-expiry on accesstokens in the namespace. Absent means what an
+	// AccessTokenPolicy sets, and where none does, 2160h (90 days), or 720h (30
+	// days) with extendWhenUsed; status.maxAge says which. A shorter maxAge binds
+	// the live token at once, a longer one the next token.
 	MaxAge *apiv1alpha1.MaxAge `json:"maxAge,omitempty"`
 	// extendWhenUsed makes maxAge count from the last use instead of from the
 	// issue: a token in use lives on until maxLifetime, one that nobody uses for
