@@ -39,10 +39,10 @@ type PolicyMaxAge struct {
 // PolicyRotation limits how long a token goes without being replaced.
 type PolicyRotation struct {
 	// maxInterval is the longest rotation.interval that an AccessToken may name: a
-	// duration from 10m to 87600h. One with a schedule is taken at its word; one
-	// without either has to live no longer than this, and one with Auto no longer
-	// than one and a half times this. Where maxAge is absent, this policy's own
-	// default counts.
+	// duration from 10m to 87600h. How often a schedule comes is not looked at. A
+	// token with neither has to live no longer than this, and one with Auto no
+	// longer than one and a half times this. Where maxAge is absent, this policy's
+	// own default counts.
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=16

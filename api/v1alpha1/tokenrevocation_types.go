@@ -31,10 +31,9 @@ type RevocationSpec struct {
 	// +optional
 	All bool `json:"all,omitempty"`
 
-	// before is the moment of the cut, in UTC: tokens that were made in its second
-	// or earlier are revoked, later ones are not. Absent means when this object
-	// was created, and so does a time after that: what is yet to be made is never
-	// revoked.
+	// before is a moment in UTC: tokens that were made in its second or earlier are
+	// revoked, later ones are not. Absent means when this object was created, and so
+	// does a time after that: what is yet to be made is never revoked.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=27

@@ -22,10 +22,9 @@ type RevocationSpecApplyConfiguration struct {
 	// all means every token: of the namespace for a TokenRevocation, of the cluster
 	// for a ClusterTokenRevocation. Absent means false.
 	All *bool `json:"all,omitempty"`
-	// before is the moment of the cut, in UTC: tokens that were made in its second
-	// or earlier are revoked, later ones are not. Absent means when this object
-	// was created, and so does a time after that: what is yet to be made is never
-	// revoked.
+	// before is a moment in UTC: tokens that were made in its second or earlier are
+	// revoked, later ones are not. Absent means when this object was created, and so
+	// does a time after that: what is yet to be made is never revoked.
 	Before *apiv1alpha1.Timestamp `json:"before,omitempty"`
 	// reason says why, in words for people: up to 256 characters. Absent means that
 	// nobody said.
