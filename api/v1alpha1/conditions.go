@@ -103,11 +103,13 @@ const (
 	// ReasonSubjectRecreated: the service account was made again, and a new token
 	// issued for it (events only).
 	ReasonSubjectRecreated = "SubjectRecreated"
-	// ReasonCreatorUnchecked: it is not proved that whoever created the AccessToken
-	// may act as its subject, so no token is issued.
+	// ReasonCreatorUnchecked: it is not proved that whoever declared the AccessToken
+	// may act as its subject, or give it reserved scopes or no expiry, so no token is
+	// issued.
 	ReasonCreatorUnchecked = "CreatorUnchecked"
-	// ReasonCreatorLostRight: whoever created the AccessToken may no longer act as
-	// its subject, so no further token is issued.
+	// ReasonCreatorLostRight: whoever created the AccessToken may not act as its
+	// subject any more, or not give it reserved scopes or no expiry, so no further token
+	// is issued.
 	ReasonCreatorLostRight = "CreatorLostRight"
 	// ReasonPolicyViolation: an AccessTokenPolicy does not allow what is declared, so
 	// no token is issued.

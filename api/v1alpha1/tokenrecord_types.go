@@ -204,25 +204,24 @@ type Creator struct {
 
 	// groupsDigest is the SHA-256 of the annotation accesstoken.dev/created-by-groups
 	// when the token was issued, in lower-case hexadecimal, so that a later change of
-	// it is noticed. Absent where there was none, and for a token that is its own
-	// principal.
+	// it is noticed. Absent where there was none, and where checked is.
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
 	GroupsDigest string `json:"groupsDigest,omitempty"`
 
-	// checked is how it was proved that the creator may act as the subject.
-	// Admission: by admission policy, when the AccessToken was created.
-	// AccessReview: by a SubjectAccessReview, when this token was issued. Absent for
-	// a token that is its own principal, which takes no proof.
+	// checked is how it was proved that the creator may act as the subject, and give
+	// the token its reserved scopes and no expiry. Admission: by admission policy, when
+	// the AccessToken was created. AccessReview: by a SubjectAccessReview, when this
+	// token was issued. Absent for a token that takes no such right.
 	//
 	// +optional
 	// +kubebuilder:validation:Enum=Admission;AccessReview
 	Checked CreatorCheck `json:"checked,omitempty"`
 }
 
-// CreatorCheck is how a creator's right to a subject was proved.
+// CreatorCheck is how a creator's right was proved.
 type CreatorCheck string
 
 const (

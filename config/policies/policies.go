@@ -15,6 +15,12 @@ var subject string
 //go:embed creator.yaml
 var creator string
 
+//go:embed reserved-scopes.yaml
+var reservedScopes string
+
+//go:embed without-expiry.yaml
+var withoutExpiry string
+
 // Policy is an admission policy and what puts it in force.
 type Policy struct {
 	Policy  admissionv1.ValidatingAdmissionPolicy
@@ -28,6 +34,14 @@ func Subject() (Policy, error) { return parse("subject.yaml", subject) }
 // Creator keeps who created an AccessToken from being written by anybody else. It
 // fails as Subject does.
 func Creator() (Policy, error) { return parse("creator.yaml", creator) }
+
+// ReservedScopes asks whoever declares scopes that begin with accesstoken.dev: for
+// the right to. It fails as Subject does.
+func ReservedScopes() (Policy, error) { return parse("reserved-scopes.yaml", reservedScopes) }
+
+// WithoutExpiry asks whoever declares a token that does not expire for the right to.
+// It fails as Subject does.
+func WithoutExpiry() (Policy, error) { return parse("without-expiry.yaml", withoutExpiry) }
 
 func parse(file, content string) (Policy, error) {
 	var p Policy

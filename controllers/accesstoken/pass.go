@@ -38,7 +38,7 @@ type pass struct {
 	effectiveAge *v1alpha1.EffectiveMaxAge
 	happenings   []happening
 	recheck      time.Time
-	checked      v1alpha1.CreatorCheck // how the right to the subject was proved
+	checked      v1alpha1.CreatorCheck // how the right to what is declared was proved
 	issuing      int64                 // the revision issued last in this pass, which the status lacks
 	placed       bool                  // the place was looked up
 	unchecked    error                 // what could not be read, without which the pass did what it could

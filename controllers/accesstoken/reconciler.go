@@ -61,7 +61,7 @@ type Options struct {
 	Waits lifecycle.Waits
 	// Namespace is the operator's own.
 	Namespace string
-	// PolicySettle is how long before an AccessToken with a subject the admission
+	// PolicySettle is how long before an AccessToken that takes a right the admission
 	// policies have to be there; zero means delegation.DefaultSettle.
 	PolicySettle time.Duration
 	// Times say how long a grant of a place counts; zero means
@@ -115,7 +115,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokenpolicies,verbs=get;list;watch
 // Create on accesstokens is for dry runs that policy has to refuse.
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=accesstokens,verbs=create
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=accesstoken-subject.accesstoken.dev;accesstoken-creator.accesstoken.dev,verbs=get
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,resourceNames=accesstoken-subject.accesstoken.dev;accesstoken-creator.accesstoken.dev;accesstoken-reserved-scopes.accesstoken.dev;accesstoken-without-expiry.accesstoken.dev,verbs=get
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 

@@ -19,45 +19,66 @@ import (
 // canaryName is that of an AccessToken that is never created.
 const canaryName = "accesstoken-canary"
 
-// Admitted proves that admission policy asked whoever created this AccessToken
-// for the right to its subject: that the policies are those of this release, that
-// they refuse in this namespace what they have to, and that they did so for long
-// enough before the AccessToken was created. A nil Refusal is the proof; a non-nil
-// error means that it could not be found out.
-func (c *Checker) Admitted(ctx context.Context, token *v1alpha1.AccessToken) (*Refusal, error) {
-	refusal, since, err := c.InForce(ctx, token.Namespace)
-	if refusal != nil || err != nil {
-		return refusal, err
-	}
-	if _, stamped := CreatorOf(token); !stamped {
+// Admitted proves that admission policy asked whoever declared a power for the right
+// to it: that the policies, which are in force since a moment, were so for long
+// enough at another one, before, when the AccessToken did not ask for the power yet:
+// when it was created, or when a token was issued without. A nil Refusal is the
+// proof.
+func (c *Checker) Admitted(token *v1alpha1.AccessToken, power Power, since, before time.Time) *Refusal {
+	if _, stamped := CreatorOf(token); power == ActingAs && !stamped {
 		return unchecked("it is not known who created this AccessToken: install the component creator-stamp, " +
-			"or write your own user name into the annotation " + v1alpha1.AnnotationCreatedBy + " when you create it; then delete and create it again"), nil
+			"or write your own user name into the annotation " + v1alpha1.AnnotationCreatedBy + " when you create it; then delete and create it again")
 	}
-	if settled := since.Add(c.settle()); token.CreationTimestamp.Time.Before(settled) {
-		return unchecked(fmt.Sprintf("the admission policies that ask for the creator's right are in force since %s, too late for this AccessToken: delete and create it again",
-			v1alpha1.NewTimestamp(since))), nil
+	settled := since.Add(c.settle())
+	if !before.Before(settled) {
+		return nil
 	}
-	return nil, nil
+	inForce, again := fmt.Sprintf("are in force since %s", v1alpha1.NewTimestamp(since)), "delete and create it again"
+	if c.Clock.Now().Before(settled) { // then not even what is created now counts
+		inForce, again = fmt.Sprintf("count from %s on", v1alpha1.NewTimestamp(settled)), "delete it, and create it again after that"
+	}
+	if power == WithoutExpiry {
+		again = "give spec.maxAge an age such as 8760h, or " + again
+	}
+	return unchecked(fmt.Sprintf("the admission policies that ask for the right to %s %s, too late for this AccessToken: %s", power, inForce, again))
 }
 
-// InForce proves that the policies are in force now in a namespace, and says since
-// when they are.
-func (c *Checker) InForce(ctx context.Context, namespace string) (refusal *Refusal, since time.Time, err error) {
-	objects := map[string]metav1.Object{}
-	for _, load := range []func() (policies.Policy, error){policies.Subject, policies.Creator} {
-		shipped, err := load()
-		if err != nil {
-			return nil, since, err
-		}
-		if refusal, err := c.unchanged(ctx, &shipped, objects); refusal != nil || err != nil {
-			return refusal, since, err
+// InForce proves that the policies which ask for the rights to powers are in force
+// now in a namespace: that they are those of this release, and that policy refuses
+// there what it has to. It says of each power since when they are.
+func (c *Checker) InForce(ctx context.Context, namespace string, powers []Power) (refusal *Refusal, since map[Power]time.Time, err error) {
+	found := map[string]metav1.Object{}
+	creator, refusal, err := c.unchanged(ctx, policies.Creator, found)
+	if refusal != nil || err != nil {
+		return refusal, nil, err
+	}
+	asks := map[Power]string{}
+	for _, power := range powers {
+		if asks[power], refusal, err = c.unchanged(ctx, power.policy, found); refusal != nil || err != nil {
+			return refusal, nil, err
 		}
 	}
 	if refusal, err := c.tryCanary(ctx, namespace); refusal != nil || err != nil {
-		return refusal, since, err
+		return refusal, nil, err
 	}
-	since, err = c.witness(ctx, objects)
-	return nil, since, err
+	seen, err := c.witness(ctx, found)
+	if err != nil {
+		return nil, nil, err
+	}
+	since = map[Power]time.Time{}
+	for _, power := range powers {
+		since[power] = latest(seen[policyKey(creator)], seen[bindingKey(creator)], seen[policyKey(asks[power])], seen[bindingKey(asks[power])])
+	}
+	return nil, since, nil
+}
+
+func latest(times ...time.Time) (last time.Time) {
+	for _, t := range times {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return last
 }
 
 func (c *Checker) settle() time.Duration {
@@ -68,25 +89,34 @@ func (c *Checker) settle() time.Duration {
 }
 
 // unchanged compares a policy and its binding with those of this release, and puts
-// them among the objects that were found in order.
-func (c *Checker) unchanged(ctx context.Context, shipped *policies.Policy, found map[string]metav1.Object) (*Refusal, error) {
-	name := shipped.Policy.Name
+// them among the objects that were found in order. It returns their name.
+func (c *Checker) unchanged(ctx context.Context, load func() (policies.Policy, error), found map[string]metav1.Object) (name string, refusal *Refusal, err error) {
+	shipped, err := load()
+	if err != nil {
+		return "", nil, err
+	}
+	name = shipped.Policy.Name
 	policy, binding := &admissionv1.ValidatingAdmissionPolicy{}, &admissionv1.ValidatingAdmissionPolicyBinding{}
 	for _, object := range []client.Object{policy, binding} {
 		err := c.Live.Get(ctx, client.ObjectKey{Name: name}, object)
 		if apierrors.IsNotFound(err) {
-			return unchecked(fmt.Sprintf("the ValidatingAdmissionPolicy %s or its binding is missing: apply the policies that this release ships", name)), nil
+			return name, unchecked(fmt.Sprintf("the ValidatingAdmissionPolicy %s or its binding is missing: apply the policies that this release ships", name)), nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read admission policy %s: %w", name, err)
+			return name, nil, fmt.Errorf("read admission policy %s: %w", name, err)
 		}
 	}
 	if !equality.Semantic.DeepEqual(policy.Spec, shipped.Policy.Spec) || !equality.Semantic.DeepEqual(binding.Spec, shipped.Binding.Spec) {
-		return unchecked(fmt.Sprintf("the ValidatingAdmissionPolicy %s or its binding is not as this release ships it: apply the policies that it ships", name)), nil
+		return name, unchecked(fmt.Sprintf("the ValidatingAdmissionPolicy %s or its binding is not as this release ships it: apply the policies that it ships", name)), nil
 	}
-	found["policy."+name], found["binding."+name] = policy, binding
-	return nil, nil
+	found[policyKey(name)], found[bindingKey(name)] = policy, binding
+	return name, nil, nil
 }
+
+// policyKey and bindingKey are those of a policy and its binding in the note.
+func policyKey(name string) string { return "policy." + name }
+
+func bindingKey(name string) string { return "binding." + name }
 
 // tryCanary tries what policy has to refuse, as a dry run.
 func (c *Checker) tryCanary(ctx context.Context, namespace string) (*Refusal, error) {

@@ -61,23 +61,23 @@ func see(object metav1.Object, before sighting, known bool, now time.Time) sight
 	return seen
 }
 
-// witness takes down what was seen, and says since when all of it is in force.
-func (c *Checker) witness(ctx context.Context, objects map[string]metav1.Object) (since time.Time, err error) {
+// witness takes down what was seen, and says of each object since when it is in
+// force.
+func (c *Checker) witness(ctx context.Context, objects map[string]metav1.Object) (map[string]time.Time, error) {
 	note := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: WitnessName, Namespace: c.Namespace}}
-	err = c.Live.Get(ctx, client.ObjectKeyFromObject(note), note)
+	err := c.Live.Get(ctx, client.ObjectKeyFromObject(note), note)
 	if client.IgnoreNotFound(err) != nil {
-		return since, fmt.Errorf("read ConfigMap %s/%s: %w", c.Namespace, WitnessName, err)
+		return nil, fmt.Errorf("read ConfigMap %s/%s: %w", c.Namespace, WitnessName, err)
 	}
 	missing, changed := err != nil, false
+	since := map[string]time.Time{}
 	if note.Data == nil {
 		note.Data = map[string]string{}
 	}
 	for key, object := range objects {
 		before, known := parseSighting(note.Data[key])
 		seen := see(object, before, known, c.Clock.Now())
-		if seen.since.After(since) {
-			since = seen.since
-		}
+		since[key] = seen.since
 		if text := seen.String(); note.Data[key] != text {
 			note.Data[key], changed = text, true
 		}
@@ -91,10 +91,10 @@ func (c *Checker) witness(ctx context.Context, objects map[string]metav1.Object)
 		return since, nil
 	}
 	if apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err) {
-		return since, fmt.Errorf("note since when admission policies are in force: another manager does: %w", err)
+		return nil, fmt.Errorf("note since when admission policies are in force: another manager does: %w", err)
 	}
 	if err != nil {
-		return since, fmt.Errorf("write ConfigMap %s/%s: %w", c.Namespace, WitnessName, err)
+		return nil, fmt.Errorf("write ConfigMap %s/%s: %w", c.Namespace, WitnessName, err)
 	}
 	return since, nil
 }

@@ -82,7 +82,7 @@ func (s State) Needed() bool {
 // hindered says that nothing is issued until a person edits something.
 func (s State) hindered() bool {
 	_, back := s.takenBack()
-	return back || s.PlanError != nil || s.Conflict() || s.unsubjected() || s.Violation != nil || s.Subject != nil && s.Subject.Refusal != nil
+	return back || s.PlanError != nil || s.Conflict() || s.unsubjected() || s.Violation != nil || s.Refusal != nil
 }
 
 // Refused says that a new token is needed by now, and that the API server refused

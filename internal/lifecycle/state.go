@@ -58,6 +58,10 @@ type State struct {
 	// Subject is who the token acts as; nil for one that is its own principal.
 	Subject *Subject
 
+	// Refusal is why no token may be issued now: the right to what is declared is not
+	// proved. Nil when nothing is known against it.
+	Refusal *Refusal
+
 	// Violation is what an AccessTokenPolicy does not allow; nil where all keeps to
 	// them.
 	Violation *Violation

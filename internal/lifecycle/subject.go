@@ -21,10 +21,6 @@ type Subject struct {
 
 	// Reissue says that a service account that is made again gets a token.
 	Reissue bool
-
-	// Refusal is why no token may be issued for it now; nil when nothing is known
-	// against it.
-	Refusal *Refusal
 }
 
 // Refusal is why the operator does not issue, as a condition says it.
@@ -86,18 +82,16 @@ func withdrawGone(s State) Action {
 	return withdrawAll(s)
 }
 
-// Refusable says that a token would be issued now if the right to its subject is
-// proved. One that waits for a place is not.
+// Refusable says that a token would be issued now if the right to what is declared
+// is proved. One that waits for a place is not.
 func (s State) Refusable() bool {
-	if s.Subject == nil {
-		return false
-	}
 	_, at, due := Due(s)
 	return due && !s.Now.Before(at) && !s.waitsForPlace()
 }
 
 // subjectVerdict is what the conditions say of a token that is not issued because
-// of its subject; ok is false where that is no reason.
+// of its subject, or of a right that is not proved; ok is false where that is no
+// reason.
 func (s State) subjectVerdict() (v verdict, ok bool) {
 	account := s.account()
 	switch {
@@ -113,8 +107,8 @@ func (s State) subjectVerdict() (v verdict, ok bool) {
 	case account != nil && account.UID == "":
 		return verdict{metav1.ConditionFalse, v1alpha1.ReasonSubjectNotFound, fmt.Sprintf(
 			"there is no service account %s in namespace %s: the token is issued once there is", account.Name, s.Token.Namespace), false}, true
-	case s.Subject != nil && s.Subject.Refusal != nil:
-		return verdict{metav1.ConditionFalse, s.Subject.Refusal.Reason, s.Subject.Refusal.Message, true}, true
+	case s.Refusal != nil:
+		return verdict{metav1.ConditionFalse, s.Refusal.Reason, s.Refusal.Message, true}, true
 	}
 	return verdict{}, false
 }

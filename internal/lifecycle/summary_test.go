@@ -33,7 +33,7 @@ func TestTheNextRotationIsToldWhileOneIsToCome(t *testing.T) {
 		"of a service account that is gone":            {account("", false), ""},
 		"of one that is gone, to be issued anew":       {account("", true), ""},
 		"of one that was made again":                   {account("after", false), ""},
-		"of a creator who lost the right":              {func(s *lifecycle.State) { account("before", false)(s); s.Subject.Refusal = &lifecycle.Refusal{} }, ""},
+		"of a creator who lost the right":              {func(s *lifecycle.State) { s.Refusal = &lifecycle.Refusal{} }, ""},
 		"in a Secret of somebody else":                 {func(s *lifecycle.State) { s.Secrets[0].Holder = lifecycle.HolderReleased }, ""},
 		"taken back unused":                            {revoke(v1alpha1.EndReasonUnused), ""},
 		"taken back unused, whose record is gone":      {func(s *lifecycle.State) { s.Records = nil; s.Token.Status.EndReason = v1alpha1.EndReasonUnused }, ""},

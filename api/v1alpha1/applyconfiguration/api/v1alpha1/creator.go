@@ -17,13 +17,12 @@ type CreatorApplyConfiguration struct {
 	UID *string `json:"uid,omitempty"`
 	// groupsDigest is the SHA-256 of the annotation accesstoken.dev/created-by-groups
 	// when the token was issued, in lower-case hexadecimal, so that a later change of
-	// it is noticed. Absent where there was none, and for a token that is its own
-	// principal.
+	// it is noticed. Absent where there was none, and where checked is.
 	GroupsDigest *string `json:"groupsDigest,omitempty"`
-	// checked is how it was proved that the creator may act as the subject.
-	// Admission: by admission policy, when the AccessToken was created.
-	// AccessReview: by a SubjectAccessReview, when this token was issued. Absent for
-	// a token that is its own principal, which takes no proof.
+	// checked is how it was proved that the creator may act as the subject, and give
+	// the token its reserved scopes and no expiry. Admission: by admission policy, when
+	// the AccessToken was created. AccessReview: by a SubjectAccessReview, when this
+	// token was issued. Absent for a token that takes no such right.
 	Checked *apiv1alpha1.CreatorCheck `json:"checked,omitempty"`
 }
 
