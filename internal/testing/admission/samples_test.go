@@ -98,7 +98,7 @@ var _ = Describe("Samples", func() {
 	It("let whoever has the role of the sample, and nobody else, declare a token for the user that its policy names", func(ctx SpecContext) {
 		objects := render(ctx, configFolder("samples"))
 		token, role := find(objects, "AccessToken", "alice-laptop"), find(objects, "ClusterRole", "act-as-alice")
-		Expect(field(find(objects, "AccessTokenPolicy", "alice-by-token"), "spec", "subjects", "users")).
+		Expect(field(find(objects, "AccessTokenPolicy", "alice-in-default"), "spec", "subjects", "users")).
 			To(ConsistOf(field(token, "spec", "subject", "name")))
 		token.SetNamespace(namespace)
 		Expect(as(bob).Create(ctx, token.DeepCopy(), client.DryRunAll)).To(beForbiddenBy("accesstoken-subject"))
