@@ -59,14 +59,11 @@ func InstallDev(ctx context.Context, cp *controlplane.ControlPlane) error {
 	return Install(ctx, cp, filepath.Join(root, "config", folder))
 }
 
-// Install applies the kustomize folder and returns when AccessTokens can be
-// declared and the admission policies in it bind the manager's account: a Secret
-// that no AccessToken controls is refused.
+// Install applies the kustomize folder and returns when the admission policies in it
+// bind the manager's account, so that a Secret that no AccessToken controls is
+// refused, and AccessTokens can be declared under them.
 func Install(ctx context.Context, cp *controlplane.ControlPlane, folder string) error {
 	if err := cp.Install(ctx, folder); err != nil {
-		return err
-	}
-	if err := waitDeclarable(ctx, cp); err != nil {
 		return err
 	}
 	manager, err := cp.ServiceAccountConfig(ctx, Namespace, Account)
@@ -77,12 +74,18 @@ func Install(ctx context.Context, cp *controlplane.ControlPlane, folder string) 
 	if err != nil {
 		return fmt.Errorf("client of the manager's account: %w", err)
 	}
-	return controlplane.WaitRefused(ctx, func(ctx context.Context) error {
+	err = controlplane.WaitRefused(ctx, func(ctx context.Context) error {
 		orphan := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "policy-probe"}}
 		dryRun := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 		_, err := clients.CoreV1().Secrets(metav1.NamespaceDefault).Create(ctx, orphan, dryRun)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	// Policies come into force together. One with parameters refuses everything until
+	// these are read.
+	return waitDeclarable(ctx, cp)
 }
 
 // creatorPolicy is the MutatingAdmissionPolicy that stamps who created an
