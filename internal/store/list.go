@@ -35,7 +35,26 @@ type listing struct {
 func (s *Store) ReplaceRecords(records []*v1alpha1.TokenRecord) {
 	s.lists.Lock()
 	defer s.lists.Unlock()
-	list := s.beginList(len(records))
+	s.takeIn(s.beginList(len(records)), records)
+}
+
+// RereadRecords is ReplaceRecords with records that are read meanwhile: all that
+// there are, as of one moment after read was called. Where they cannot be read all
+// stays as it is.
+func (s *Store) RereadRecords(read func() ([]*v1alpha1.TokenRecord, error)) error {
+	s.lists.Lock()
+	defer s.lists.Unlock()
+	list := s.beginList(s.Len())
+	records, err := read()
+	if err != nil {
+		s.dropList()
+		return err
+	}
+	s.takeIn(list, records)
+	return nil
+}
+
+func (s *Store) takeIn(list *listing, records []*v1alpha1.TokenRecord) {
 	var opening sync.WaitGroup
 	for share := range slices.Chunk(records, len(records)/runtime.GOMAXPROCS(0)+1) {
 		opening.Go(func() {
@@ -52,6 +71,11 @@ func (s *Store) beginList(records int) *listing {
 	defer s.change()()
 	s.list = &listing{view: newView(records)}
 	return s.list
+}
+
+func (s *Store) dropList() {
+	defer s.change()()
+	s.list = nil
 }
 
 func (s *Store) putListed(list *listing, records []*v1alpha1.TokenRecord) {

@@ -33,7 +33,8 @@ type model struct {
 	relist     bool
 	version    int
 	listing    *listing
-	unlisted   []*v1alpha1.TokenRecord // of the listing
+	listed     bool                    // the listing was read
+	unlisted   []*v1alpha1.TokenRecord // what is left of it
 
 	revocations map[revocation.Ref]revocation.Revocation // that there are
 	revoked     []revocation.Revocation                  // that there ever were
@@ -102,8 +103,9 @@ func (m *model) listRecords() {
 func (m *model) list(t *rapid.T) {
 	switch {
 	case m.listing == nil:
-		m.unlisted = slices.Collect(maps.Values(m.records))
-		m.listing = m.store.beginList(len(m.unlisted))
+		m.listing = m.store.beginList(len(m.records))
+	case !m.listed:
+		m.readList()
 	case len(m.unlisted) > 0:
 		some := rapid.IntRange(1, len(m.unlisted)).Draw(t, "listed")
 		m.store.putListed(m.listing, m.unlisted[:some])
@@ -117,9 +119,17 @@ func (m *model) endList() {
 	if m.listing == nil {
 		return
 	}
+	if !m.listed {
+		m.readList()
+	}
 	m.store.putListed(m.listing, m.unlisted)
 	m.store.retire(m.store.endList(m.listing))
-	m.listing, m.unlisted = nil, nil
+	m.listing, m.unlisted, m.listed = nil, nil, false
+}
+
+// readList reads what there is, after all that was told before.
+func (m *model) readList() {
+	m.unlisted, m.listed = slices.Collect(maps.Values(m.records)), true
 }
 
 func (m *model) checkToken(t *rapid.T, got *verify.Token, rec *v1alpha1.TokenRecord) {

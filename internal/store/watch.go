@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"reflect"
 	"sync"
 	"time"
@@ -13,12 +14,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/pager"
 	"k8s.io/utils/clock"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
@@ -72,9 +75,9 @@ func (w *Watches) Run(ctx context.Context, config *rest.Config) error {
 	}
 	var group sync.WaitGroup
 	keysRead := make(chan struct{})
-	group.Go(func() {
-		w.watchRecords(ctx, cache.NewListWatchFromClient(ours, "tokenrecords", "", fields.Everything()), keysRead)
-	})
+	records := cache.NewListWatchFromClient(ours, "tokenrecords", "", fields.Everything())
+	group.Go(func() { w.watchRecords(ctx, records, keysRead) })
+	group.Go(func() { w.rereadRecords(ctx, records) })
 	group.Go(func() {
 		resource := v1alpha1.GroupVersion.WithResource("accesstokens")
 		w.watch(ctx, metadataListWatch(objects, resource), &target[*metav1.PartialObjectMetadata]{
@@ -158,33 +161,58 @@ func (w *Watches) hear(kind Kind) func() {
 	return func() { w.Freshness.Hear(kind, w.Clock.Now()) }
 }
 
-// watchRecords watches, and begins anew whenever it is told to. Records open with
-// the keys: taken in before those, they would all be read in vain, and their
-// tokens not be found until they were read anew.
+// watchRecords waits for the keys with the first list. Records open with them: taken
+// in before, they would all be read in vain, and their tokens not be found until they
+// were read anew.
 func (w *Watches) watchRecords(ctx context.Context, source cache.ListerWatcher, keysRead <-chan struct{}) {
-	replace := func(list []*v1alpha1.TokenRecord) {
+	w.watch(ctx, source, &target[*v1alpha1.TokenRecord]{
+		put: w.Store.PutRecord, remove: w.Store.DeleteRecord, hear: w.hear(KindTokenRecord), strip: stripRecord,
+		replace: func(list []*v1alpha1.TokenRecord) {
+			select {
+			case <-ctx.Done():
+			case <-keysRead:
+				w.Store.ReplaceRecords(list)
+			}
+		},
+	})
+}
+
+// stripRecord takes away what is not needed, before many are kept for a moment.
+func stripRecord(rec *v1alpha1.TokenRecord) {
+	rec.ManagedFields, rec.OwnerReferences, rec.Labels = nil, nil, nil
+}
+
+// rereadRecords reads all records beside the watch, so that what is revoked meanwhile
+// is refused as soon as ever.
+func (w *Watches) rereadRecords(ctx context.Context, source cache.ListerWithContext) {
+	for {
 		select {
 		case <-ctx.Done():
-		case <-keysRead:
-			w.Store.ReplaceRecords(list)
-		}
-	}
-	for ctx.Err() == nil {
-		once, again := context.WithCancel(ctx)
-		var group sync.WaitGroup
-		group.Go(func() {
-			w.watch(once, source, &target[*v1alpha1.TokenRecord]{
-				put: w.Store.PutRecord, remove: w.Store.DeleteRecord, replace: replace, hear: w.hear(KindTokenRecord),
-				strip: func(rec *v1alpha1.TokenRecord) { rec.ManagedFields, rec.OwnerReferences, rec.Labels = nil, nil, nil },
-			})
-		})
-		select {
-		case <-ctx.Done():
+			return
 		case <-w.Relist:
 		}
-		again()
-		group.Wait()
+		backoff := wait.Backoff{Duration: firstRetry, Factor: 2, Jitter: 0.5, Steps: math.MaxInt32, Cap: latestRetry}
+		_ = backoff.DelayFunc().Until(ctx, true, true, func(ctx context.Context) (done bool, err error) {
+			err = w.Store.RereadRecords(func() ([]*v1alpha1.TokenRecord, error) { return listRecords(ctx, source) })
+			if err != nil && ctx.Err() == nil {
+				utilruntime.HandleErrorWithContext(ctx, err, "could not read all records again, which is tried again")
+			}
+			return err == nil, nil
+		})
 	}
+}
+
+// listRecords reads all records, as of one moment from now on.
+func listRecords(ctx context.Context, source cache.ListerWithContext) (records []*v1alpha1.TokenRecord, err error) {
+	pages := pager.New(source.ListWithContext)
+	err = pages.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error {
+		if rec, ok := object.(*v1alpha1.TokenRecord); ok {
+			stripRecord(rec)
+			records = append(records, rec)
+		}
+		return nil
+	})
+	return records, err
 }
 
 func (w *Watches) keyTarget(read func()) *target[*corev1.Secret] {
@@ -225,7 +253,7 @@ type target[T runtime.Object] struct {
 	put, remove func(T)
 	replace     func([]T)
 	hear        func()
-	strip       func(T) // takes away what is not needed, before many are kept for a moment; may be nil
+	strip       func(T) // may be nil
 }
 
 func (t *target[T]) example() runtime.Object {

@@ -319,6 +319,61 @@ func TestKeysComeAndGo(t *testing.T) {
 	}
 }
 
+// slowLists holds up plain lists of records until they may go on, and says when one
+// came.
+type slowLists struct {
+	next    http.RoundTripper
+	came    *atomic.Bool
+	release <-chan struct{}
+}
+
+func (s *slowLists) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, "/tokenrecords") && r.URL.Query().Get("watch") == "" {
+		s.came.Store(true)
+		select {
+		case <-s.release:
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+	return s.next.RoundTrip(r)
+}
+
+func TestWhatIsRevokedWhileAllRecordsAreReadAgainIsRefusedMeanwhile(t *testing.T) {
+	came, release := &atomic.Bool{}, make(chan struct{})
+	config := rest.CopyConfig(testenv.Config(t))
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return &slowLists{next, came, release}
+	})
+	w := watch(t, config)
+	second := mint.Mint{KeyID: "20261125t090000z-second", Key: record.Key{2}, ClusterID: w.mint.ClusterID}
+	_, revoked := w.declare(w.mint, w.namespace, "revoked")
+	_, deleted := w.declare(w.mint, w.namespace, "deleted")
+	_, waits := w.declare(second, w.namespace, "waits")
+	w.within(promptly, "both are found", func() bool { return w.live(revoked)() && w.live(deleted)() })
+	w.within(promptly, "the other waits for its key", func() bool { return w.store.Refused()[store.RefusalKeyUnknown] > 0 })
+
+	// One that comes is told of by a change; a key that goes and comes has all read.
+	for _, secret := range []*corev1.Secret{w.keySecret(second), w.keySecret(w.mint, second)} {
+		if err := w.admin.Update(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.within(long, "all records are read again", func() bool { return came.Load() })
+	refused := func() bool {
+		_, ended := w.lookup(revoked).RevokedAt()
+		return ended && w.lookup(deleted) == nil
+	}
+	w.revoke(revoked)
+	w.delete(deleted)
+	w.within(promptly, "what ends meanwhile is refused", refused)
+	close(release)
+	w.within(long, "all is read", func() bool { return w.live(waits)() && w.store.Complete() })
+	if !refused() {
+		t.Error("what ended meanwhile is good again")
+	}
+}
+
 // TestBookmarksKeepAQuietStoreFresh takes as long as the API server may be silent.
 func TestBookmarksKeepAQuietStoreFresh(t *testing.T) {
 	w := watch(t, testenv.Config(t))
