@@ -46,6 +46,7 @@ func TestAPI(t *testing.T) {
 	RegisterFailHandler(Fail)
 	log.SetLogger(GinkgoLogr)
 	SetDefaultEventuallyTimeout(timeoutLong)
+	EnforceDefaultTimeoutsWhenUsingContexts() // else one that has a context waits as long as go test does
 	SetDefaultEventuallyPollingInterval(poll)
 	RunSpecs(t, "API")
 }

@@ -31,7 +31,7 @@ var _ = Describe("A record that was made in a term", Ordered, func() {
 	BeforeAll(func(ctx SpecContext) {
 		Expect(admin().Create(ctx, lease("one", 3))).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(admin().Delete(ctx, lease("", 0))).To(Succeed()) })
-		Eventually(ctx, func() error { return made(ctx, "none/0") }).WithTimeout(timeout).Should(beForbiddenBy(leader))
+		Eventually(ctx, func() error { return made(ctx, "none/0") }).Should(beForbiddenBy(leader))
 	})
 
 	It("is taken in that term", func(ctx SpecContext) {
@@ -50,10 +50,10 @@ var _ = Describe("A record that was made in a term", Ordered, func() {
 
 	It("is refused as soon as another manager leads, and while nobody does", func(ctx SpecContext) {
 		Expect(admin().Patch(ctx, lease("two", 4), client.Merge)).To(Succeed())
-		Eventually(ctx, func() error { return made(ctx, "two/4") }).WithTimeout(timeout).Should(Succeed())
+		Eventually(ctx, func() error { return made(ctx, "two/4") }).Should(Succeed())
 		Expect(made(ctx, "one/3")).To(beForbiddenBy(leader))
 		Expect(admin().Patch(ctx, lease("", 4), client.Merge)).To(Succeed()) // as a manager does that ends
-		Eventually(ctx, func() error { return made(ctx, "two/4") }).WithTimeout(timeout).Should(beForbiddenBy(leader))
+		Eventually(ctx, func() error { return made(ctx, "two/4") }).Should(beForbiddenBy(leader))
 	})
 
 	It("is not asked for a term where its maker elects no leader", func(ctx SpecContext) {

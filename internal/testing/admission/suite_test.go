@@ -46,6 +46,7 @@ func TestPolicies(t *testing.T) {
 	RegisterFailHandler(Fail)
 	log.SetLogger(GinkgoLogr)
 	SetDefaultEventuallyTimeout(timeout)
+	EnforceDefaultTimeoutsWhenUsingContexts() // else one that has a context waits as long as go test does
 	SetDefaultEventuallyPollingInterval(poll)
 	RunSpecs(t, "Policies")
 }
