@@ -15,6 +15,11 @@ import (
 // serviceAccountPrefix begins the user names of service accounts.
 const serviceAccountPrefix = "system:serviceaccount:"
 
+// MostOfNamespace is how many TokenRevocations of a namespace count one by one. Where
+// there are more, each voids all tokens of the namespace that were made until it was:
+// whoever makes them may say so by all anyway, and what a namespace costs is bounded.
+const MostOfNamespace = 1000
+
 // Ref names a revocation.
 type Ref struct {
 	// Namespace is empty for a ClusterTokenRevocation.

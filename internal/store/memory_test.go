@@ -3,14 +3,19 @@ package store
 import (
 	"fmt"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"k8s.io/utils/ptr"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/revocation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/mint"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 )
 
 const (
@@ -37,6 +42,64 @@ func TestATokenCostsLittleMemory(t *testing.T) {
 		t.Errorf("%.0f bytes a token, at most %d are promised", each, mostBytes)
 	}
 	runtime.KeepAlive(s)
+}
+
+const (
+	// mostRevocationBytes is what a TokenRevocation of a hundred IDs may cost with its
+	// copy, mostNamespaceBytes what those of a namespace may, however many there are.
+	mostRevocationBytes = 10_000
+	mostNamespaceBytes  = mostRevocationBytes * revocation.MostOfNamespace
+)
+
+// TestRevocationsOfANamespaceCostBoundedMemory fills a store with the largest ones
+// there are, and their copies, as many as there may be and then more.
+func TestRevocationsOfANamespaceCostBoundedMemory(t *testing.T) {
+	s := New(Options{Opener: mint.Default().Opener(), Clock: clock.RealClock{}})
+	before := heapInUse()
+	put := func(from, to int) (cost int) {
+		for i := from; i < to; i++ {
+			s.PutRevocation(largest(t, i, true))
+			if i < revocation.MostOfNamespace { // the manager copies no more
+				s.PutRevocation(largest(t, i, false))
+			}
+			s.ApplyRevocations()
+		}
+		return int(heapInUse()) - int(before)
+	}
+	each := put(0, revocation.MostOfNamespace) / revocation.MostOfNamespace
+	t.Logf("%d bytes for each with its copy", each)
+	if each > mostRevocationBytes || each < 1000 {
+		t.Errorf("%d bytes for each, at most %d are promised", each, mostRevocationBytes)
+	}
+	all := put(revocation.MostOfNamespace, 10*revocation.MostOfNamespace)
+	t.Logf("%d bytes for ten times as many", all)
+	if all > mostNamespaceBytes {
+		t.Errorf("%d bytes for all, at most %d are promised", all, mostNamespaceBytes)
+	}
+	runtime.KeepAlive(s)
+}
+
+// largest is a TokenRevocation of a namespace, or its copy, as a decoder makes it.
+func largest(t testing.TB, i int, original bool) revocation.Revocation {
+	t.Helper()
+	spec := v1alpha1.RevocationSpec{TokenIDs: make([]string, 100)}
+	for id := range spec.TokenIDs {
+		spec.TokenIDs[id] = token.DeclaredID(strconv.Itoa(i), int64(id))
+	}
+	meta := metav1.ObjectMeta{Name: fmt.Sprintf("leaked-%d", i), UID: types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)), CreationTimestamp: metav1.NewTime(issued)}
+	var r revocation.Revocation
+	var err error
+	if original {
+		meta.Namespace = "team-1-production"
+		r, err = revocation.Of(&v1alpha1.TokenRevocation{ObjectMeta: meta, Spec: v1alpha1.TokenRevocationSpec{RevocationSpec: spec}})
+	} else {
+		meta.Name = "copy-team-1-production-" + string(meta.UID)
+		r, err = revocation.OfCluster(&v1alpha1.ClusterTokenRevocation{ObjectMeta: meta, Spec: v1alpha1.ClusterTokenRevocationSpec{Namespace: "team-1-production", RevocationSpec: spec}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // BenchmarkPutRecord is what a record costs when it comes.

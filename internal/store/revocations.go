@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/revocation"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
 
 // A revocation is compared with tokens twice: with those that are there when it
@@ -13,103 +11,99 @@ import (
 // nothing of it but whether its token is revoked. What was cut off stays so in
 // memory, also when the revocation is deleted.
 
-// cut is up to when tokens are void.
-type cut struct {
-	before  int64 // Unix seconds: those created in this second or earlier
-	written int64 // Unix seconds: when it was revoked
-}
-
-// in names something within a namespace; that is empty for what may be anywhere.
-type in[T comparable] struct {
-	namespace string
-	what      T
-}
-
-// cuts are the latest cut for each thing that a token can be revoked by.
-type cuts struct {
-	all        *cut
-	namespaces map[string]cut
-	users      map[in[string]]cut
-	ids        map[in[token.ID]]cut
-}
-
-func newCuts() *cuts {
-	return &cuts{namespaces: map[string]cut{}, users: map[in[string]]cut{}, ids: map[in[token.ID]]cut{}}
-}
-
-// add takes in a revocation.
-func (c *cuts) add(r *revocation.Revocation) {
-	added := cut{before: r.Before.Unix(), written: r.CreatedAt.Unix()}
-	switch {
-	case r.User != "":
-		raise(c.users, in[string]{r.Namespace, r.User}, added)
-	case len(r.TokenIDs) > 0:
-		for _, text := range r.TokenIDs {
-			if id, err := token.ParseID(text); err == nil {
-				raise(c.ids, in[token.ID]{r.Namespace, id}, added)
-			}
-		}
-	case r.Namespace != "":
-		raise(c.namespaces, r.Namespace, added)
-	case c.all == nil || added.before > c.all.before:
-		c.all = &added
-	}
-}
-
-func raise[K comparable](cuts map[K]cut, key K, added cut) {
-	if known, ok := cuts[key]; !ok || added.before > known.before {
-		cuts[key] = added
-	}
-}
-
-// apply cuts off a token that is void, and says that it was not before, and when
-// it was revoked.
-func (c *cuts) apply(t *verify.Token) (written int64, newly bool) {
-	consider := func(at cut, ok bool) {
-		if ok && t.CreatedAt() <= at.before && (written == 0 || at.written < written) {
-			written = at.written
-		}
-	}
-	if c.all != nil {
-		consider(*c.all, true)
-	}
-	if len(c.namespaces) > 0 {
-		at, ok := c.namespaces[t.Namespace()]
-		consider(at, ok)
-	}
-	for _, namespace := range [...]string{t.Namespace(), ""} {
-		if len(c.users) > 0 {
-			at, ok := c.users[in[string]{namespace, t.Subject()}]
-			consider(at, ok)
-		}
-		if len(c.ids) > 0 {
-			at, ok := c.ids[in[token.ID]{namespace, t.Key()}]
-			consider(at, ok)
-		}
-	}
-	return written, written != 0 && t.CutOff(written)
-}
-
 // spare is how many revocations may be gone before the cuts are made up anew, at
 // the least: until then they cut off what is void all the same.
 const spare = 64
+
+// revocations are those that there are.
+type revocations struct {
+	known map[revocation.Ref]held
+	// own counts the TokenRevocations of each namespace that are known.
+	own map[string]int
+	// crowds are the namespaces that had more TokenRevocations than mostOwn when they
+	// were last listed, or have had since: none of them is known, and all tokens up to
+	// this cut are void. It holds until the next list, whatever is deleted.
+	crowds  map[string]cut
+	mostOwn int
+
+	cuts     *cuts // those of all that are known, and of some that are gone
+	stale    int   // how many are gone
+	sweeping *cuts // those that no sweep has applied yet
+	sweep    chan struct{}
+}
+
+func newRevocations() revocations {
+	return revocations{
+		known: map[revocation.Ref]held{}, own: map[string]int{}, crowds: map[string]cut{}, mostOwn: revocation.MostOfNamespace,
+		cuts: newCuts(), sweeping: newCuts(), sweep: make(chan struct{}, 1),
+	}
+}
 
 // PutRevocation takes in a revocation. Tokens that are there are refused from the
 // next ApplyRevocations on, those that come from now on.
 func (s *Store) PutRevocation(r revocation.Revocation) {
 	defer s.change()()
-	s.putRevocation(r)
+	s.revocations.put(&r)
 }
 
-func (s *Store) putRevocation(r revocation.Revocation) {
-	if known, ok := s.revocations[r.Ref]; ok && known.UID == r.UID {
+func (s *revocations) put(r *revocation.Revocation) {
+	if latest, crowded := s.crowds[r.Ref.Namespace]; crowded {
+		if at := inCrowd(r); at.before > latest.before {
+			s.cutCrowd(r.Ref.Namespace, at)
+		}
+		return
+	}
+	if known, ok := s.known[r.Ref]; ok && known.uid == r.UID {
 		return // it cannot change
 	} else if ok {
-		s.deleteRevocation(r.Ref) // it was made anew
+		s.delete(r.Ref) // it was made anew
 	}
-	s.revocations[r.Ref] = r
-	s.cuts.add(&r)
-	s.sweeping.add(&r)
+	kept := keep(r)
+	s.known[r.Ref] = kept
+	if namespace := r.Ref.Namespace; namespace != "" {
+		if s.own[namespace]++; s.own[namespace] > s.mostOwn {
+			s.crowd(namespace)
+			return
+		}
+	}
+	s.cuts.add(&kept)
+	s.sweeping.add(&kept)
+	s.wake()
+}
+
+// crowd lets go of the TokenRevocations of a namespace that has too many, and has
+// all of them void what they may name.
+func (s *revocations) crowd(namespace string) {
+	var latest cut
+	for ref, each := range s.known {
+		if ref.Namespace != namespace {
+			continue
+		}
+		if at := (cut{before: each.cut.written, written: each.cut.written}); at.before >= latest.before {
+			latest = at
+		}
+		delete(s.known, ref)
+	}
+	delete(s.own, namespace)
+	s.cutCrowd(namespace, latest)
+	s.makeUp()
+}
+
+func (s *revocations) cutCrowd(namespace string, at cut) {
+	s.crowds[namespace] = at
+	raise(s.cuts.namespaces, namespace, at)
+	raise(s.sweeping.namespaces, namespace, at)
+	s.wake()
+}
+
+// inCrowd is what a revocation cuts off where there are too many: all that was made
+// until it was.
+func inCrowd(r *revocation.Revocation) cut {
+	made := r.CreatedAt.Unix()
+	return cut{before: made, written: made}
+}
+
+func (s *revocations) wake() {
 	select {
 	case s.sweep <- struct{}{}:
 	default: // one is waiting already
@@ -119,20 +113,32 @@ func (s *Store) putRevocation(r revocation.Revocation) {
 // DeleteRevocation forgets a revocation. What it cut off stays so.
 func (s *Store) DeleteRevocation(ref revocation.Ref) {
 	defer s.change()()
-	s.deleteRevocation(ref)
+	s.revocations.delete(ref)
 }
 
-func (s *Store) deleteRevocation(ref revocation.Ref) {
-	if _, known := s.revocations[ref]; !known {
+func (s *revocations) delete(ref revocation.Ref) {
+	if _, known := s.known[ref]; !known {
 		return
 	}
-	delete(s.revocations, ref)
-	if s.stale++; s.stale <= max(spare, len(s.revocations)) {
-		return
+	delete(s.known, ref)
+	if ref.Namespace != "" {
+		if s.own[ref.Namespace]--; s.own[ref.Namespace] == 0 {
+			delete(s.own, ref.Namespace)
+		}
 	}
+	if s.stale++; s.stale > max(spare, len(s.known)) {
+		s.makeUp()
+	}
+}
+
+// makeUp makes the cuts up anew.
+func (s *revocations) makeUp() {
 	s.stale, s.cuts = 0, newCuts()
-	for _, r := range s.revocations {
-		s.cuts.add(&r)
+	for _, each := range s.known {
+		s.cuts.add(&each)
+	}
+	for namespace, at := range s.crowds {
+		raise(s.cuts.namespaces, namespace, at)
 	}
 }
 
@@ -145,20 +151,30 @@ func (s *Store) ReplaceRevocations(namespaced bool, all []revocation.Revocation)
 
 func (s *Store) replaceRevocations(namespaced bool, all []revocation.Revocation) {
 	defer s.change()()
+	s.revocations.replace(namespaced, all)
+}
+
+func (s *revocations) replace(namespaced bool, all []revocation.Revocation) {
 	there := make(map[revocation.Ref]bool, len(all))
-	for _, r := range all {
-		there[r.Ref] = true
-		s.putRevocation(r)
+	for i := range all {
+		there[all[i].Ref] = true
 	}
-	for ref := range s.revocations {
+	for ref := range s.known {
 		if (ref.Namespace != "") == namespaced && !there[ref] {
-			s.deleteRevocation(ref)
+			s.delete(ref)
 		}
+	}
+	if namespaced && len(s.crowds) > 0 {
+		clear(s.crowds)
+		s.makeUp()
+	}
+	for i := range all {
+		s.put(&all[i])
 	}
 }
 
 // RevocationsPending receives whenever there is something for ApplyRevocations.
-func (s *Store) RevocationsPending() <-chan struct{} { return s.sweep }
+func (s *Store) RevocationsPending() <-chan struct{} { return s.revocations.sweep }
 
 // ApplyRevocations cuts off the tokens that revocations void which came since the
 // last time. It takes as long as a look at every token, whatever their number, and
@@ -181,17 +197,13 @@ func (s *Store) ApplyRevocations() {
 func (s *Store) takePending() (*cuts, []*table) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sweeping.empty() {
+	if s.revocations.sweeping.empty() {
 		return nil, nil
 	}
-	pending := s.sweeping
-	s.sweeping = newCuts()
+	pending := s.revocations.sweeping
+	s.revocations.sweeping = newCuts()
 	if s.list != nil {
 		return pending, []*table{s.tokens, s.list.tokens}
 	}
 	return pending, []*table{s.tokens}
-}
-
-func (c *cuts) empty() bool {
-	return c.all == nil && len(c.namespaces) == 0 && len(c.users) == 0 && len(c.ids) == 0
 }

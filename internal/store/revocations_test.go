@@ -40,17 +40,18 @@ func TestARevocationCutsOffWhatIsThereAndWhatComesLater(t *testing.T) {
 		change       func(*revocation.Revocation)
 		both, forOne bool
 	}{
-		"all of the cluster":        {func(*revocation.Revocation) {}, true, true},
-		"the namespace":             {func(r *revocation.Revocation) { r.Namespace = "shop" }, true, true},
-		"another namespace":         {func(r *revocation.Revocation) { r.Namespace = "billing" }, false, false},
-		"the user":                  {func(r *revocation.Revocation) { r.User = deploy.Spec.Subject.Name }, false, true},
-		"the user, in place":        {func(r *revocation.Revocation) { r.User, r.Namespace = deploy.Spec.Subject.Name, "shop" }, false, true},
-		"the user, elsewhere":       {func(r *revocation.Revocation) { r.User, r.Namespace = deploy.Spec.Subject.Name, "billing" }, false, false},
-		"the ID":                    {func(r *revocation.Revocation) { r.TokenIDs = []string{deploy.Name} }, false, true},
-		"the ID, elsewhere":         {func(r *revocation.Revocation) { r.TokenIDs, r.Namespace = []string{deploy.Name}, "billing" }, false, false},
-		"an ID that is none":        {func(r *revocation.Revocation) { r.TokenIDs = []string{"none"} }, false, false},
-		"what was made before":      {func(r *revocation.Revocation) { r.Before = issued.Add(-time.Second) }, false, false},
-		"what was made that second": {func(r *revocation.Revocation) { r.Before = issued }, true, true},
+		"all of the cluster":          {func(*revocation.Revocation) {}, true, true},
+		"the namespace":               {func(r *revocation.Revocation) { r.Namespace = "shop" }, true, true},
+		"another namespace":           {func(r *revocation.Revocation) { r.Namespace = "billing" }, false, false},
+		"the user":                    {func(r *revocation.Revocation) { r.User = deploy.Spec.Subject.Name }, false, true},
+		"the user, in place":          {func(r *revocation.Revocation) { r.User, r.Namespace = deploy.Spec.Subject.Name, "shop" }, false, true},
+		"the user, elsewhere":         {func(r *revocation.Revocation) { r.User, r.Namespace = deploy.Spec.Subject.Name, "billing" }, false, false},
+		"the ID":                      {func(r *revocation.Revocation) { r.TokenIDs = []string{deploy.Name} }, false, true},
+		"the ID, elsewhere":           {func(r *revocation.Revocation) { r.TokenIDs, r.Namespace = []string{deploy.Name}, "billing" }, false, false},
+		"an ID that is none":          {func(r *revocation.Revocation) { r.TokenIDs = []string{"none"} }, false, false},
+		"no ID that is one, in place": {func(r *revocation.Revocation) { r.TokenIDs, r.Namespace = []string{"none"}, "shop" }, false, false},
+		"what was made before":        {func(r *revocation.Revocation) { r.Before = issued.Add(-time.Second) }, false, false},
+		"what was made that second":   {func(r *revocation.Revocation) { r.Before = issued }, true, true},
 	} {
 		for _, first := range []string{"the record", "the revocation", "the list of records"} {
 			t.Run(name+", "+first+" first", func(t *testing.T) {
@@ -125,8 +126,75 @@ func TestRevocationsThatAreGoneCostNothingForLong(t *testing.T) {
 		o.ApplyRevocations()
 		o.DeleteRevocation(revocation.Ref{Name: name})
 	}
-	if len(o.revocations) > 0 || len(o.cuts.users) > 2*spare {
-		t.Errorf("%d revocations and %d cuts are kept", len(o.revocations), len(o.cuts.users))
+	if len(o.revocations.known) > 0 || len(o.revocations.cuts.users) > 2*spare {
+		t.Errorf("%d revocations and %d cuts are kept", len(o.revocations.known), len(o.revocations.cuts.users))
+	}
+}
+
+// ownRevocation is a TokenRevocation of the namespace shop of a user that there is not.
+func ownRevocation(i int) revocation.Revocation {
+	return revoke(fmt.Sprintf("own-%d", i), func(r *revocation.Revocation) {
+		r.Ref.Namespace, r.Namespace, r.User, r.Before = "shop", "shop", "nobody", issued.Add(-time.Hour)
+	})
+}
+
+func TestTooManyRevocationsOfANamespaceVoidAllThatIsInItAndNothingElse(t *testing.T) {
+	o := observe(t)
+	rec, _ := mint.Record(t, "shop", "deploy", issued)
+	elsewhere, _ := mint.Record(t, "billing", "deploy", issued)
+	o.PutRecord(rec)
+	o.PutRecord(elsewhere)
+	for i := range revocation.MostOfNamespace {
+		o.PutRevocation(ownRevocation(i))
+	}
+	o.ApplyRevocations()
+	if o.revoked(rec) {
+		t.Fatal("void before there are too many")
+	}
+	o.PutRevocation(ownRevocation(revocation.MostOfNamespace))
+	o.ApplyRevocations()
+	later, _ := mint.Record(t, "shop", "later", issued.Add(2*time.Minute))
+	o.PutRecord(later)
+	if !o.revoked(rec) || o.revoked(later) || o.revoked(elsewhere) {
+		t.Errorf("revoked: %v, the later one %v, elsewhere %v", o.revoked(rec), o.revoked(later), o.revoked(elsewhere))
+	}
+	if len(o.revocations.known) > 0 || len(o.revocations.cuts.users) > 0 {
+		t.Errorf("%d revocations and %d cuts are kept", len(o.revocations.known), len(o.revocations.cuts.users))
+	}
+
+	t.Log("one that comes then counts")
+	last := ownRevocation(-1)
+	last.CreatedAt = issued.Add(time.Hour)
+	o.PutRevocation(last)
+	o.ApplyRevocations()
+	if !o.revoked(later) {
+		t.Error("what was made before the last one is good")
+	}
+
+	t.Log("until they are listed, and are fewer")
+	o.DeleteRevocation(last.Ref)
+	fresh, _ := mint.Record(t, "shop", "fresh", issued.Add(3*time.Minute))
+	o.ReplaceRevocations(true, []revocation.Revocation{ownRevocation(0)})
+	o.PutRecord(fresh)
+	if o.revoked(fresh) || !o.revoked(rec) || len(o.revocations.known) != 1 {
+		t.Errorf("revoked: %v, the first one %v; %d revocations are kept", o.revoked(fresh), o.revoked(rec), len(o.revocations.known))
+	}
+}
+
+func TestAListOfTooManyRevocationsVoidsTheNamespace(t *testing.T) {
+	o := observe(t)
+	var list []revocation.Revocation
+	for i := range revocation.MostOfNamespace {
+		o.PutRevocation(ownRevocation(i))
+		list = append(list, ownRevocation(-1-i))
+	}
+	rec, _ := mint.Record(t, "shop", "deploy", issued)
+	o.PutRecord(rec)
+	if o.ReplaceRevocations(true, list); o.revoked(rec) {
+		t.Fatal("as many as may be, in the place of as many, are too many")
+	}
+	if o.ReplaceRevocations(true, append(list, ownRevocation(0))); !o.revoked(rec) {
+		t.Error("one more is not too many")
 	}
 }
 

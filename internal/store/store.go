@@ -12,7 +12,6 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/record"
-	"github.com/accesstoken-dev/accesstoken-operator/internal/revocation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/token"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/verify"
 )
@@ -96,11 +95,7 @@ type Store struct {
 
 	lists sync.Mutex // held while a list is taken in
 
-	revocations map[revocation.Ref]revocation.Revocation
-	cuts        *cuts // those of all revocations, and of some that are gone
-	stale       int   // how many are gone
-	sweeping    *cuts // those that no sweep has applied yet
-	sweep       chan struct{}
+	revocations revocations
 	startedAt   int64 // Unix seconds; what was revoked before is not told of
 }
 
@@ -147,10 +142,7 @@ func New(options Options) *Store {
 		owners:     map[ownerKey]*ownership{},
 		view:       newView(0),
 
-		revocations: map[revocation.Ref]revocation.Revocation{},
-		cuts:        newCuts(),
-		sweeping:    newCuts(),
-		sweep:       make(chan struct{}, 1),
+		revocations: newRevocations(),
 		startedAt:   options.Clock.Now().Unix(),
 	}
 	s.index.Store(s.tokens)
@@ -377,7 +369,7 @@ func (s *Store) concede(v *view, id token.ID) {
 // insert puts a token into a view, in the place of what it was before.
 func (s *Store) insert(v *view, opened *verify.Token) {
 	s.hold(opened)
-	s.cuts.apply(opened)
+	s.revocations.cuts.apply(opened)
 	if now := s.tokens.get(opened.Key()); now != nil {
 		opened.Succeed(now)
 	}

@@ -82,18 +82,21 @@ func (w *Watches) Run(ctx context.Context, config *rest.Config) error {
 		resource := v1alpha1.GroupVersion.WithResource("accesstokens")
 		w.watch(ctx, metadataListWatch(objects, resource), &target[*metav1.PartialObjectMetadata]{
 			put: w.Store.PutOwner, remove: w.Store.DeleteOwner, replace: w.Store.ReplaceOwners, hear: w.hear(KindAccessToken),
+			strip: strip[*metav1.PartialObjectMetadata],
 		})
 	})
 	group.Go(func() {
 		resource := corev1.SchemeGroupVersion.WithResource("serviceaccounts")
 		w.watch(ctx, metadataListWatch(objects, resource), &target[*metav1.PartialObjectMetadata]{
 			put: w.Store.PutAccount, remove: w.Store.DeleteAccount, replace: w.Store.ReplaceAccounts, hear: w.hear(KindServiceAccount),
+			strip: strip[*metav1.PartialObjectMetadata],
 		})
 	})
 	group.Go(func() {
 		resource := corev1.SchemeGroupVersion.WithResource("namespaces")
 		w.watch(ctx, metadataListWatch(objects, resource), &target[*metav1.PartialObjectMetadata]{
 			put: w.Store.PutNamespace, remove: w.Store.DeleteNamespace, replace: w.Store.ReplaceNamespaces, hear: w.hear(KindNamespace),
+			strip: strip[*metav1.PartialObjectMetadata],
 		})
 	})
 	group.Go(func() {
@@ -147,8 +150,18 @@ func revocationTarget[T object](to *Store, namespaced bool, read func(T) (revoca
 			}
 			to.ReplaceRevocations(namespaced, all)
 		},
-		hear: hear,
+		hear:  hear,
+		strip: strip[T],
 	}
+}
+
+// strip takes away what nobody reads here: whoever may write an object may fill its
+// annotations, and a list is held as a whole for a moment.
+func strip[T object](each T) {
+	each.SetManagedFields(nil)
+	each.SetOwnerReferences(nil)
+	each.SetLabels(nil)
+	each.SetAnnotations(nil)
 }
 
 // object is one of the API server's.
