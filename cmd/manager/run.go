@@ -36,6 +36,7 @@ import (
 	"github.com/accesstoken-dev/accesstoken-operator/internal/canary"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/clockoffset"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/cluster"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/delegation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/delivery"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/index"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/keys"
@@ -221,6 +222,13 @@ func setUpChecks(mgr ctrl.Manager, live client.Client, ring *keys.Ring, meter *c
 	policies := canary.New(live, namespace, clock.RealClock{}, log.WithName("canary"))
 	if err := mgr.Add(policies); err != nil {
 		return fmt.Errorf("add the canary: %w", err)
+	}
+	lookout := &delegation.Lookout{
+		Checker: &delegation.Checker{Live: live, Namespace: namespace, Clock: clock.RealClock{}},
+		Clock:   clock.RealClock{}, Log: log.WithName("lookout"),
+	}
+	if err := mgr.Add(lookout); err != nil {
+		return fmt.Errorf("add the lookout for admission policies: %w", err)
 	}
 	if err := errors.Join(ctrlmetrics.Registry.Register(meter.Collector()), ctrlmetrics.Registry.Register(ring.Collector())); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
