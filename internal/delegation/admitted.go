@@ -14,10 +14,14 @@ import (
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/config/policies"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/untrusted"
 )
 
 // canaryName is that of an AccessToken that is never created.
 const canaryName = "accesstoken-canary"
+
+// mostQuoted bounds, in bytes, what is repeated of another policy's message.
+const mostQuoted = 512
 
 // Admitted proves that admission policy asked whoever declared a power for the right
 // to it: that the policies, which are in force since a moment, were so for long
@@ -134,6 +138,17 @@ func (c *Checker) tryCanary(ctx context.Context, namespace string) (*Refusal, er
 		return unchecked(fmt.Sprintf("the ValidatingAdmissionPolicy %s does not bind in namespace %s: apply the policies that this release ships", shipped.Policy.Name, namespace)), nil
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), shipped.Policy.Name):
 		return nil, nil
+	case refusedByAnother(err):
+		return unchecked(fmt.Sprintf("another policy refused the dry run that %s has to refuse, so that it is not known whether that one would: "+
+			"let the other one pass AccessTokens of the operator's own account, which creates them as dry runs only (it said: %s)", shipped.Policy.Name, untrusted.Text(err.Error(), mostQuoted))), nil
 	}
 	return nil, fmt.Errorf("try the admission policy %s in namespace %s: %w", shipped.Policy.Name, namespace, err)
+}
+
+// refusedByAnother says that admission refused a request. Which policy or webhook did
+// so, and that one did, the API server tells by the message alone; of several
+// policies that refuse, it names any one.
+func refusedByAnother(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "ValidatingAdmissionPolicy '") || strings.Contains(text, `admission webhook "`)
 }

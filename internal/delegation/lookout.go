@@ -3,6 +3,7 @@ package delegation
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -36,13 +37,15 @@ func (l *Lookout) Start(ctx context.Context) error {
 	told := ""
 	for {
 		refusals, err := l.Checker.Sight(ctx)
-		wait, problem := lookInterval, ""
-		if err != nil {
-			wait, problem = lookRetry, err.Error()
-		}
+		var problems []string
 		for _, refusal := range refusals {
-			problem += refusal.Message + "; "
+			problems = append(problems, refusal.Message)
 		}
+		wait := lookInterval
+		if err != nil {
+			wait, problems = lookRetry, append(problems, err.Error())
+		}
+		problem := strings.Join(problems, "; ")
 		if problem != "" && problem != told && ctx.Err() == nil {
 			l.Log.Info("tokens that take a right of their creator are not issued while the admission policies that ask for it are not in force", "problem", problem)
 		}

@@ -18,6 +18,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/controlplane/operator"
@@ -219,4 +220,56 @@ func TestARefusalSaysFromWhenOnPoliciesCount(t *testing.T) {
 			t.Errorf("since %s, at %s:\n got %s\nwant %s", c.since, c.now, said, c.want)
 		}
 	}
+}
+
+func TestAnotherPolicyThatRefusesTheCanaryIsNamed(t *testing.T) {
+	w := newWorld(t)
+	refuses := w.otherPolicy()
+	live, err := client.NewWithWatch(testenv.ManagerConfig(t), client.Options{Scheme: w.admin.Scheme()})
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	// Of two policies that refuse, the API server names either.
+	w.checker.Live = interceptor.NewClient(live, interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
+			if _, canary := object.(*v1alpha1.AccessToken); canary {
+				return refuses
+			}
+			return c.Create(ctx, object, options...)
+		},
+	})
+	refusal, _, err := w.checker.InForce(t.Context(), "default", []delegation.Power{delegation.ActingAs})
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.Expect(refusal).NotTo(gomega.BeNil())
+	w.Expect(refusal.Reason).To(gomega.Equal(v1alpha1.ReasonCreatorUnchecked))
+	w.Expect(refusal.Message).To(gomega.And(
+		gomega.ContainSubstring("another policy refused the dry run that "+subjectPolicy+" has to refuse"),
+		gomega.ContainSubstring("ValidatingAdmissionPolicy 'team-label' with binding 'team-label' denied request: say which team")))
+}
+
+// otherPolicy is what the API server says of an AccessToken that somebody else's
+// policy refuses, until the test ends.
+func (w *world) otherPolicy() error {
+	w.t.Helper()
+	meta := metav1.ObjectMeta{Name: "team-label"}
+	policy := &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: meta, Spec: admissionv1.ValidatingAdmissionPolicySpec{
+		MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+			Operations: []admissionv1.OperationType{admissionv1.Create},
+			Rule:       admissionv1.Rule{APIGroups: []string{v1alpha1.Group}, APIVersions: []string{"*"}, Resources: []string{"accesstokens"}},
+		}}}},
+		Validations: []admissionv1.Validation{{Expression: "'team' in object.metadata.?labels.orValue({})", Message: "say which team"}},
+	}}
+	binding := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: meta, Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+		PolicyName: meta.Name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+	}}
+	for _, object := range []client.Object{policy, binding} {
+		w.Expect(w.admin.Create(w.t.Context(), object)).To(gomega.Succeed())
+		w.t.Cleanup(func() {
+			w.Expect(w.admin.Delete(context.WithoutCancel(w.t.Context()), object)).To(gomega.Succeed())
+		})
+	}
+	var refused error
+	w.Eventually(func() error {
+		refused = w.admin.Create(w.t.Context(), &v1alpha1.AccessToken{ObjectMeta: metav1.ObjectMeta{Name: "own", Namespace: "default"}}, client.DryRunAll)
+		return refused
+	}).WithTimeout(patience).Should(gomega.MatchError(gomega.ContainSubstring("say which team")))
+	return refused
 }
