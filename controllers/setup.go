@@ -3,6 +3,7 @@ package controllers
 import (
 	"crypto/rand"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -98,22 +99,23 @@ func ClientOptions() client.Options {
 // CacheOptions keep memory small: Secrets are watched as metadata only, and
 // only those that the operator labelled; of the rest, what nobody reads is
 // dropped on arrival. The managedFields of Secrets stay: they show who wrote
-// what.
+// what. Whoever may write an object may fill its annotations: of what tenants make
+// in any number no other than ours stay.
 func CacheOptions() cache.Options {
 	labelled, err := labels.NewRequirement(v1alpha1.LabelAccessToken, selection.Exists, nil)
 	if err != nil {
 		panic(err) // the label is a constant
 	}
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.ServiceAccount{}:           {Transform: dropUnread},
+		&corev1.ServiceAccount{}:           {Transform: keepOnly(v1alpha1.AnnotationRevokeTokensBefore)},
 		&corev1.Secret{}:                   {Label: labels.NewSelector().Add(*labelled), Transform: dropContent},
 		&corev1.Namespace{}:                {Transform: dropUnread},
 		&v1alpha1.AccessToken{}:            {Transform: dropUnread},
 		&v1alpha1.AccessTokenPolicy{}:      {Transform: dropUnread},
 		&v1alpha1.AccessTokenQuota{}:       {Transform: dropUnread},
 		&v1alpha1.TokenRecord{}:            {Transform: dropUnread},
-		&v1alpha1.TokenRevocation{}:        {Transform: dropUnread},
-		&v1alpha1.ClusterTokenRevocation{}: {Transform: dropUnread},
+		&v1alpha1.TokenRevocation{}:        {Transform: keepOnly()},
+		&v1alpha1.ClusterTokenRevocation{}: {Transform: keepOnly(v1alpha1.AnnotationCopyOf, v1alpha1.AnnotationServiceAccount)},
 	}}
 }
 
@@ -132,4 +134,34 @@ func dropUnread(object any) (any, error) {
 		delete(metadata.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
 	}
 	return object, nil
+}
+
+// mostValue is how much of an annotation is kept, in bytes: more than any that means
+// something has.
+const mostValue = 512
+
+// keepOnly drops all metadata but what identifies an object, and these annotations.
+func keepOnly(annotations ...string) func(any) (any, error) {
+	return func(object any) (any, error) {
+		metadata, ok := object.(client.Object)
+		if !ok {
+			return object, nil
+		}
+		var kept map[string]string
+		for _, key := range annotations {
+			value, there := metadata.GetAnnotations()[key]
+			if !there {
+				continue
+			}
+			if kept == nil {
+				kept = map[string]string{}
+			}
+			kept[key] = strings.Clone(value[:min(len(value), mostValue)])
+		}
+		metadata.SetManagedFields(nil)
+		metadata.SetOwnerReferences(nil)
+		metadata.SetLabels(nil)
+		metadata.SetAnnotations(kept)
+		return object, nil
+	}
 }

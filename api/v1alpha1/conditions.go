@@ -27,11 +27,11 @@ const (
 )
 
 // The condition of a TokenRevocation or ClusterTokenRevocation is ConditionReady:
-// True, ReasonRevoked or ReasonNothingRevoked, when the records of all tokens that it
-// names say so, and a copy of a TokenRevocation is where the namespace cannot delete
-// it; Unknown,
-// ReasonRevoking or ReasonTooManyRevocations, until then; False, ReasonSpecInvalid, when it names nothing that
-// can be understood. Verifiers do not wait for it.
+// True, ReasonRevoked, ReasonNothingRevoked or ReasonTooManyRevocations, when the
+// records of all tokens that it names say so, and a copy of a TokenRevocation is where
+// the namespace cannot delete it; Unknown, ReasonRevoking, until then; False,
+// ReasonSpecInvalid, when it names nothing that can be understood. Verifiers do not
+// wait for it.
 
 // Reasons of conditions and of the events that announce them.
 const (
@@ -83,8 +83,9 @@ const (
 	ReasonNothingRevoked = "NothingRevoked"
 	// ReasonRevoking: a revocation is not yet written into all records.
 	ReasonRevoking = "Revoking"
-	// ReasonTooManyRevocations: a namespace deleted so many revocations lately that no
-	// more of them may be deleted for a while; they are in force.
+	// ReasonTooManyRevocations: a namespace has so many TokenRevocations, or deleted so
+	// many lately, that they count together: all its tokens that were made until this
+	// one was are revoked.
 	ReasonTooManyRevocations = "TooManyRevocations"
 	// ReasonQuotaExceeded: there are as many tokens as there may be; this one
 	// waits for a place to come free.

@@ -30,7 +30,8 @@ const (
 	AnnotationRotateRequestedAt = Group + "/rotate-requested-at"
 
 	// AnnotationCopyOf on a ClusterTokenRevocation is the TokenRevocation that it is
-	// the copy of, as namespace/name: it stays in force when that is deleted.
+	// the copy of, as namespace/name: it stays in force when that is deleted. The name *
+	// is that of all TokenRevocations of a namespace that has too many.
 	// Admission policy lets only the operator write or delete a copy.
 	AnnotationCopyOf = Group + "/copy-of"
 

@@ -34,6 +34,11 @@ func (r *Reconciler) cleanUp(ctx context.Context, o *order, counted tally, now t
 	switch {
 	case o.revocation.Ref.Namespace != "":
 		needed = false // its copy goes on
+	case o.all:
+		if err := r.deleteStoodFor(ctx, o); err != nil {
+			return ctrl.Result{}, err
+		}
+		kept, needed = Retention+copyRetention, false // what it stands for was made before it
 	case o.original != (revocation.Ref{}):
 		kept, needed = copyRetention, false
 		fallthrough

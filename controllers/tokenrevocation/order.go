@@ -25,6 +25,10 @@ type order struct {
 	// original is the TokenRevocation that this one is the copy of; the zero Ref for
 	// one that is none.
 	original revocation.Ref
+	// all says that it stands for all TokenRevocations of its namespace, crowd that one
+	// does for this one, and up to when that voids; the zero time for most.
+	all   bool
+	crowd time.Time
 	// account is the service account that it was made from; the zero key for most.
 	account client.ObjectKey
 }
@@ -55,6 +59,9 @@ func (r *Reconciler) read(ctx context.Context, key types.NamespacedName) (*order
 		o.object, o.status = object, &object.Status
 		o.revocation, o.invalid = revocation.OfCluster(object)
 		o.original, o.account = originalOf(object), accountOf(object)
+		if o.original.Name == everyName {
+			o.original, o.all = revocation.Ref{}, true
+		}
 	}
 	o.revocation.Ref = revocation.RefOf(o.object)
 	return o, nil
@@ -85,47 +92,48 @@ func copyName(object metav1.Object) string {
 	return "copy-" + object.GetNamespace() + "-" + string(object.GetUID())
 }
 
-const (
-	// mostOrphans bounds how many copies of a namespace are kept whose originals are
-	// gone: else making and deleting revocations would fill the store with copies.
-	mostOrphans = 100
-
-	// crowdedRetry is how soon is looked again whether there is room for a copy.
-	crowdedRetry = 10 * time.Minute
-)
-
-// protect makes the copy of a TokenRevocation, and says whether there is one. It
-// says the moment that counts, by the original's creation, so that it voids nothing
-// more.
-func (r *Reconciler) protect(ctx context.Context, o *order) (protected bool, err error) {
+// protect makes the copy of a TokenRevocation, or sees to one that stands for all of
+// the namespace where there are too many. A copy says the moment that counts, by the
+// original's creation, so that it voids nothing more.
+func (r *Reconciler) protect(ctx context.Context, o *order) error {
 	original, ok := o.object.(*v1alpha1.TokenRevocation)
 	if !ok {
-		return true, nil
+		return nil
 	}
-	key := client.ObjectKey{Name: copyName(original)}
-	known := &v1alpha1.ClusterTokenRevocation{}
-	if err := r.Client.Get(ctx, key, known); client.IgnoreNotFound(err) != nil {
-		return false, err
-	} else if err == nil {
-		if originalOf(known) != o.revocation.Ref || !equality.Semantic.DeepEqual(known.Spec, copySpec(o, original)) {
-			return false, fmt.Errorf("ClusterTokenRevocation %s stands where the copy of %s in namespace %s belongs, and is none: delete it", key.Name, o.revocation.Ref, original.Namespace)
-		}
-		return true, nil
+	found, err := r.copies(ctx, original)
+	if err != nil {
+		return err
 	}
-	if orphans, err := r.orphans(ctx, original.Namespace); err != nil || orphans >= mostOrphans {
-		return false, err
+	if !o.revocation.CreatedAt.After(found.crowd) {
+		o.crowd = found.crowd
+		return nil
 	}
+	crowded, err := r.tooMany(ctx, original.Namespace)
+	switch {
+	case err != nil:
+		return err
+	case crowded, found.own == nil && found.count >= r.mostOfNamespace():
+		return r.standIn(ctx, o)
+	case found.own == nil:
+		return r.copy(ctx, o, original)
+	case originalOf(found.own) != o.revocation.Ref || !equality.Semantic.DeepEqual(found.own.Spec, copySpec(o, original)):
+		return fmt.Errorf("ClusterTokenRevocation %s stands where the copy of %s in namespace %s belongs, and is none: delete it", found.own.Name, o.revocation.Ref, original.Namespace)
+	}
+	return nil
+}
+
+func (r *Reconciler) copy(ctx context.Context, o *order, original *v1alpha1.TokenRevocation) error {
 	made := &v1alpha1.ClusterTokenRevocation{
 		ObjectMeta: metav1.ObjectMeta{
-			Name:        key.Name,
+			Name:        copyName(original),
 			Annotations: map[string]string{v1alpha1.AnnotationCopyOf: original.Namespace + "/" + original.Name},
 		},
 		Spec: copySpec(o, original),
 	}
 	if err := r.Client.Create(ctx, made, client.FieldOwner(FieldManager)); client.IgnoreAlreadyExists(err) != nil {
-		return false, fmt.Errorf("keep a copy of %s in namespace %s: %w", o.revocation.Ref, original.Namespace, err)
+		return fmt.Errorf("keep a copy of %s in namespace %s: %w", o.revocation.Ref, original.Namespace, err)
 	}
-	return true, nil
+	return nil
 }
 
 func copySpec(o *order, original *v1alpha1.TokenRevocation) v1alpha1.ClusterTokenRevocationSpec {
@@ -133,26 +141,4 @@ func copySpec(o *order, original *v1alpha1.TokenRevocation) v1alpha1.ClusterToke
 	spec.All = false // the namespace alone means all that is in it
 	spec.Before = v1alpha1.NewTimestamp(o.revocation.Before)
 	return spec
-}
-
-// orphans counts the copies of a namespace whose originals are gone.
-func (r *Reconciler) orphans(ctx context.Context, namespace string) (count int, err error) {
-	originals := &v1alpha1.TokenRevocationList{}
-	if err := r.Client.List(ctx, originals, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return 0, fmt.Errorf("list revocations of namespace %s: %w", namespace, err)
-	}
-	there := make(map[string]bool, len(originals.Items))
-	for i := range originals.Items {
-		there[copyName(&originals.Items[i])] = true
-	}
-	copies := &v1alpha1.ClusterTokenRevocationList{}
-	if err := r.Client.List(ctx, copies, client.UnsafeDisableDeepCopy); err != nil {
-		return 0, fmt.Errorf("list copies of revocations: %w", err)
-	}
-	for i := range copies.Items {
-		if originalOf(&copies.Items[i]).Namespace == namespace && !there[copies.Items[i].Name] {
-			count++
-		}
-	}
-	return count, nil
 }

@@ -32,6 +32,10 @@ func (o *order) outcome(counted tally) outcome {
 		eventType: corev1.EventTypeNormal, note: fmt.Sprintf("revoked %s up to %s", tokens(counted.revoked), before),
 	}
 	switch {
+	case !o.crowd.IsZero():
+		done.reason, done.eventType = v1alpha1.ReasonTooManyRevocations, corev1.EventTypeWarning
+		done.message = fmt.Sprintf("%s has so many revocations that they count together: every token of it that was made up to %s is revoked", where, v1alpha1.NewTimestamp(o.crowd))
+		done.note = done.message
 	case counted.matching == 0:
 		done.reason = v1alpha1.ReasonNothingRevoked
 		done.message = fmt.Sprintf("it names no token in %s that was made up to %s: if there should be one, check what it names and where", where, before)

@@ -41,6 +41,8 @@ type Reconciler struct {
 	// Audit tells who lost which token; nil tells nobody.
 	Audit *audit.Log
 	Clock clock.PassiveClock
+
+	most int // revocation.MostOfNamespace, but in tests
 }
 
 // +kubebuilder:rbac:groups=accesstoken.dev,resources=tokenrevocations,verbs=get;list;watch;delete
@@ -70,8 +72,7 @@ func (r *Reconciler) reconcile(ctx context.Context, o *order, now time.Time) (ct
 	}
 	// First what the namespace cannot undo, then what counts for ever, and only then
 	// the word that it is done: from that on whoever made it may delete it.
-	protected, err := r.protect(ctx, o)
-	if err != nil {
+	if err := r.protect(ctx, o); err != nil {
 		return ctrl.Result{}, err
 	}
 	if err := r.begin(ctx, o, now); err != nil {
@@ -80,9 +81,6 @@ func (r *Reconciler) reconcile(ctx context.Context, o *order, now time.Time) (ct
 	counted, err := r.cutOff(ctx, o, now)
 	if err != nil {
 		return ctrl.Result{}, err
-	}
-	if !protected {
-		return ctrl.Result{RequeueAfter: crowdedRetry}, r.reportCrowd(ctx, o, counted, now)
 	}
 	if err := r.report(ctx, o, counted, now); err != nil {
 		return ctrl.Result{}, err
@@ -135,15 +133,6 @@ func (r *Reconciler) report(ctx context.Context, o *order, counted tally, now ti
 		r.Recorder.Eventf(o.object, nil, done.eventType, done.reason, "Revoke", "%s", done.note)
 	}
 	return err
-}
-
-// reportCrowd says that it is in force, and may not be deleted yet.
-func (r *Reconciler) reportCrowd(ctx context.Context, o *order, counted tally, now time.Time) error {
-	return r.write(ctx, o, func(status *v1alpha1.RevocationStatus) {
-		status.Revoked = raised(status.Revoked, counted.revoked)
-		o.condition(status, now, metav1.ConditionUnknown, v1alpha1.ReasonTooManyRevocations, fmt.Sprintf(
-			"every token that it names is revoked, but the namespace has deleted %d revocations within a day: this one cannot be deleted until their copies are gone", mostOrphans))
-	})
 }
 
 // raised is a count that never falls: the records that it was counted by go.

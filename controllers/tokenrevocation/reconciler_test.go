@@ -286,38 +286,6 @@ func TestRevocationsAreDeletedWhenTheyAreOfNoMoreUse(t *testing.T) {
 	}
 }
 
-func TestANamespaceThatMakesAndDeletesRevocationsFillsNoStore(t *testing.T) {
-	w := newWorld(t)
-	rec := w.record("deploy", 1)
-	const most = 100
-	for i := range most {
-		orphan := &v1alpha1.ClusterTokenRevocation{
-			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("copy-%s-%d", w.namespace, i), Annotations: map[string]string{v1alpha1.AnnotationCopyOf: w.namespace + "/gone"}},
-			Spec:       v1alpha1.ClusterTokenRevocationSpec{Namespace: w.namespace, RevocationSpec: v1alpha1.RevocationSpec{TokenIDs: []string{"abcdefgh234567ab"}}},
-		}
-		w.Expect(w.admin.Create(w.Context(), orphan)).To(gomega.Succeed())
-	}
-	made := w.revoke("one-more", all)
-	again, err := w.reconcile(made)
-	w.Expect(err).NotTo(gomega.HaveOccurred())
-	w.Expect(again).To(gomega.Equal(10 * time.Minute))
-	w.Expect(w.status(rec).Reason).To(gomega.Equal(v1alpha1.EndReasonCutOff), "it is in force")
-	w.Expect(w.copies()).To(gomega.HaveLen(most))
-	ready := meta.FindStatusCondition(made.Status.Conditions, v1alpha1.ConditionReady)
-	w.Expect(ready).To(gomega.And(gomega.HaveField("Status", metav1.ConditionUnknown), gomega.HaveField("Reason", v1alpha1.ReasonTooManyRevocations)), "and cannot be deleted")
-	w.writes.count = 0
-	_, err = w.reconcile(made)
-	w.Expect(err).NotTo(gomega.HaveOccurred())
-	w.Expect(w.writes.count).To(gomega.BeZero())
-
-	orphan := w.copies()[0]
-	w.Expect(w.admin.Delete(w.Context(), &orphan)).To(gomega.Succeed())
-	_, err = w.reconcile(made)
-	w.Expect(err).NotTo(gomega.HaveOccurred())
-	w.Expect(meta.IsStatusConditionTrue(made.Status.Conditions, v1alpha1.ConditionReady)).To(gomega.BeTrue())
-	w.Expect(w.copies()).To(gomega.HaveLen(most))
-}
-
 func TestARevocationOfAWholeClusterStaysAsLongAsThereIsARecordThatItNames(t *testing.T) {
 	w := newWorld(t)
 	rec := w.record("deploy", 1)

@@ -46,7 +46,7 @@ func enqueueCopy(_ context.Context, e event.DeleteEvent, q queue) {
 
 // enqueueOriginal has a copy made again that somebody deleted.
 func enqueueOriginal(_ context.Context, e event.DeleteEvent, q queue) {
-	if original := originalOf(e.Object); original != (revocation.Ref{}) {
+	if original := originalOf(e.Object); original != (revocation.Ref{}) && original.Name != everyName {
 		q.Add(reconcile.Request{NamespacedName: client.ObjectKey(original)})
 	}
 }
@@ -60,7 +60,7 @@ func (r *Reconciler) recordCreated(ctx context.Context, e event.CreateEvent, q q
 		return
 	}
 	concerned := append(r.replacedBy(ctx, created), created)
-	for _, each := range r.revocations(ctx) {
+	for _, each := range r.revocations(ctx, created.Namespace) {
 		for i, rec := range concerned {
 			if (each.Reissue || i == len(concerned)-1) && each.Matches(rec) {
 				q.Add(reconcile.Request{NamespacedName: client.ObjectKey(each.Ref)})
@@ -90,22 +90,27 @@ func (r *Reconciler) replacedBy(ctx context.Context, created *v1alpha1.TokenReco
 	return records
 }
 
-// revocations are all that the cache shows.
-func (r *Reconciler) revocations(ctx context.Context) (all []revocation.Revocation) {
-	own, wide := &v1alpha1.TokenRevocationList{}, &v1alpha1.ClusterTokenRevocationList{}
-	for _, list := range []client.ObjectList{own, wide} {
-		if err := r.Client.List(ctx, list, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
+// revocations are those that may mean a token of a namespace, as the cache shows them.
+func (r *Reconciler) revocations(ctx context.Context, namespace string) (all []revocation.Revocation) {
+	list := func(list client.ObjectList, within client.ListOption) {
+		if err := r.Client.List(ctx, list, within, client.UnsafeDisableDeepCopy, client.DisableReadYourWritesConsistency); err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "list revocations to compare a new record with")
 		}
 	}
+	own := &v1alpha1.TokenRevocationList{}
+	list(own, client.InNamespace(namespace))
 	for i := range own.Items {
 		if each, err := revocation.Of(&own.Items[i]); err == nil {
 			all = append(all, each)
 		}
 	}
-	for i := range wide.Items {
-		if each, err := revocation.OfCluster(&wide.Items[i]); err == nil {
-			all = append(all, each)
+	for _, limit := range []string{namespace, ""} {
+		wide := &v1alpha1.ClusterTokenRevocationList{}
+		list(wide, client.MatchingFields{index.RevocationNamespace: limit})
+		for i := range wide.Items {
+			if each, err := revocation.OfCluster(&wide.Items[i]); err == nil {
+				all = append(all, each)
+			}
 		}
 	}
 	return all
