@@ -39,10 +39,11 @@ type PolicyMaxAge struct {
 // PolicyRotation limits how long a token goes without being replaced.
 type PolicyRotation struct {
 	// maxInterval is the longest rotation.interval that an AccessToken may name: a
-	// duration from 10m to 87600h. How often a schedule comes is not looked at. A
-	// token with neither has to live no longer than this, and one with Auto no
-	// longer than one and a half times this. Where maxAge is absent, this policy's
-	// own default counts.
+	// duration from 10m to 87600h. The times of a schedule may be no further apart,
+	// unless the token lives no longer than this: the operator looks at that, and the
+	// API server does not. A token with neither has to live no longer than this, and
+	// one with Auto no longer than one and a half times this. Where maxAge is absent,
+	// this policy's own default counts.
 	//
 	// +required
 	// +kubebuilder:validation:MaxLength=16

@@ -65,6 +65,21 @@ var _ = Describe("A token that a policy does not allow", func() {
 		Expect(w.currentToken(ctx, w.key.Name)).NotTo(Equal(text), "the rotation that was asked for is done")
 	})
 
+	It("is one whose schedule lets more time pass than may, which admission cannot see", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.limit(ctx, v1alpha1.AccessTokenPolicySpec{Rotation: &v1alpha1.PolicyRotation{MaxInterval: "168h"}})
+		w.declare(ctx, v1alpha1.AccessTokenSpec{MaxAge: "720h", Rotation: &v1alpha1.Rotation{Schedule: "0 0 1 1 *"}})
+		p := w.start(0)
+		p.restWithin(ctx, 0)
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonPolicyViolation,
+			"spec.rotation.schedule: 0 0 1 1 * has times that are 8784h apart, which is longer than the 168h that is allowed, by AccessTokenPolicy "+w.namespace)
+		Expect(w.records(ctx)).To(BeEmpty())
+
+		w.edit(ctx, func(token *v1alpha1.AccessToken) { token.Spec.Rotation.Schedule = "0 3 * * 1" })
+		p.restWithin(ctx, 0)
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
+	})
+
 	It("is ended where the policy says so, and issued anew once it is allowed", func(ctx context.Context) {
 		w := newWorld(ctx)
 		w.declare(ctx, v1alpha1.AccessTokenSpec{MaxAge: "48h", Rotation: &v1alpha1.Rotation{Interval: "12h"}})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/schedule"
 )
 
 // Violation is what a policy does not allow of an AccessToken.
@@ -21,8 +22,8 @@ type Violation struct {
 // Check says what the policies that select a namespace do not allow of an
 // AccessToken in it; nil for one that keeps them all. It says the same as
 // admission policy does of one that is created, and more: that no policy allows a
-// user. Of several policies that are not kept it tells of the first, of one that ends
-// the token before all others.
+// user, and that the times of a schedule are too far apart. Of several policies that
+// are not kept it tells of the first, of one that ends the token before all others.
 func Check(selecting []*v1alpha1.AccessTokenPolicy, token *v1alpha1.AccessToken) *Violation {
 	var first *Violation
 	for _, p := range selecting {
@@ -93,7 +94,7 @@ func checkRotation(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.Access
 		rotation = *spec.Rotation
 	}
 	if rotation.Schedule != "" {
-		return ""
+		return checkSchedule(limits, spec, most)
 	}
 	if interval, err := v1alpha1.Duration(rotation.Interval).Parse(); err == nil {
 		if interval > most {
@@ -109,6 +110,20 @@ func checkRotation(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.Access
 		return fmt.Sprintf("spec.rotation: has to replace the token every %s or sooner (set spec.rotation.interval, or a maxAge that is short enough)", limits.Rotation.MaxInterval)
 	}
 	return ""
+}
+
+// checkSchedule looks at what admission policy cannot: how far the times of a schedule
+// are apart. They may be further apart than a token lives.
+func checkSchedule(limits *v1alpha1.AccessTokenPolicySpec, spec *v1alpha1.AccessTokenSpec, most time.Duration) string {
+	if lives, known := livesFor(limits, spec); known && lives <= most {
+		return ""
+	}
+	gap, err := schedule.LongestGap(spec.Rotation.Schedule)
+	if err != nil || gap <= most {
+		return "" // one that cannot be read is told of as such
+	}
+	return fmt.Sprintf("spec.rotation.schedule: %s has times that are %s apart, which is longer than the %s that is allowed",
+		spec.Rotation.Schedule, v1alpha1.NewDuration(gap), limits.Rotation.MaxInterval)
 }
 
 // livesFor is how long a token lives at most, as far as its spec and one policy

@@ -97,3 +97,27 @@ func TestWithDefaults(t *testing.T) {
 		})
 	}
 }
+
+func TestAScheduleComesAtLeastAsOftenAsAPolicySays(t *testing.T) {
+	week := policyOf("week", v1alpha1.AccessTokenPolicySpec{Rotation: &v1alpha1.PolicyRotation{MaxInterval: "168h"}})
+	for name, c := range map[string]struct {
+		age      v1alpha1.MaxAge
+		schedule v1alpha1.CronSchedule
+		want     string // empty: allowed
+	}{
+		"each week":                            {"720h", "0 3 * * 1", ""},
+		"each day":                             {v1alpha1.MaxAgeNever, "@daily", ""},
+		"each year":                            {"720h", "0 0 1 1 *", "spec.rotation.schedule: 0 0 1 1 * has times that are 8784h apart, which is longer than the 168h that is allowed, by AccessTokenPolicy week in namespace ci"},
+		"each year, without a maxAge":          {"", "@yearly", "spec.rotation.schedule: @yearly has times that are 8784h apart, which is longer than the 168h that is allowed, by AccessTokenPolicy week in namespace ci"},
+		"each year, for ever":                  {v1alpha1.MaxAgeNever, "@yearly", "spec.rotation.schedule: @yearly has times that are 8784h apart, which is longer than the 168h that is allowed, by AccessTokenPolicy week in namespace ci"},
+		"each month, but the token lives less": {"168h", "@monthly", ""},
+		"never, which is told of elsewhere":    {"720h", "0 0 31 2 *", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := Check([]*v1alpha1.AccessTokenPolicy{week}, tokenOf(v1alpha1.AccessTokenSpec{MaxAge: c.age, Rotation: &v1alpha1.Rotation{Schedule: c.schedule}}))
+			if (got == nil) != (c.want == "") || got != nil && got.Message != c.want {
+				t.Errorf("violation = %+v, want %q", got, c.want)
+			}
+		})
+	}
+}
