@@ -33,17 +33,20 @@ func (p *pass) proveCreator(ctx context.Context, state *lifecycle.State) error {
 }
 
 func (p *pass) prove(ctx context.Context, state *lifecycle.State, powers []delegation.Power) (*delegation.Refusal, error) {
+	sealed := sealedCreator(state)
+	if _, stamped := delegation.CreatorOf(p.token); !stamped && sealed == nil && state.Subject != nil {
+		return delegation.Unstamped(), nil // which takes no request, and is common: by default nothing stamps
+	}
 	refusal, since, err := p.creators.InForce(ctx, p.token.Namespace, powers)
 	if refusal != nil || err != nil {
 		return refusal, err
 	}
 	for _, power := range powers {
 		before, proved := p.unasked(state, power)
-		if refusal := p.creators.Admitted(p.token, power, since[power], before); refusal != nil && !proved {
+		if refusal := p.creators.Admitted(power, since[power], before); refusal != nil && !proved {
 			return refusal, nil
 		}
 	}
-	sealed := sealedCreator(state)
 	if refusal := p.redirected(state, sealed, since[delegation.ActingAs]); refusal != nil {
 		return refusal, nil
 	}
@@ -57,7 +60,7 @@ func (p *pass) prove(ctx context.Context, state *lifecycle.State, powers []deleg
 	// gone, as whoever may delete them can bring about, it is the one of the stamp.
 	creator, known := p.presentCreator(sealed)
 	if !known {
-		return nil, nil // and no service account or user is acted as: see Admitted
+		return nil, nil // and no service account or user is acted as: see Unstamped
 	}
 	return p.creators.Allowed(ctx, p.token, powers, creator)
 }

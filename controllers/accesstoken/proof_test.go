@@ -10,7 +10,6 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,7 +39,7 @@ func (w *world) tries(ctx context.Context, person client.Client, spec v1alpha1.A
 	return func() error {
 		token := w.of(spec)
 		token.Name = "tried"
-		return person.Create(ctx, token, client.DryRunAll)
+		return person.Create(context.WithoutCancel(ctx), token, client.DryRunAll)
 	}
 }
 
@@ -63,6 +62,7 @@ func unbind(ctx context.Context, w *world, policy string, tries func() error) (a
 	Expect(admin.Delete(ctx, binding)).To(Succeed())
 	again = sync.OnceFunc(func() {
 		GinkgoHelper()
+		ctx := context.WithoutCancel(ctx) // that of a cleanup, too
 		anew := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: policy}, Spec: binding.Spec}
 		Expect(admin.Create(ctx, anew)).To(Succeed())
 		Eventually(tries).WithTimeout(patience).Should(MatchError(ContainSubstring(policy)))
@@ -71,6 +71,34 @@ func unbind(ctx context.Context, w *world, policy string, tries func() error) (a
 	DeferCleanup(again)
 	Eventually(tries).WithTimeout(patience).Should(Succeed())
 	return again
+}
+
+// declareUnstamped creates an AccessToken while nothing stamps who does, until the
+// spec ends.
+func (w *world) declareUnstamped(ctx context.Context, token *v1alpha1.AccessToken) {
+	GinkgoHelper()
+	stamp := &admissionv1.MutatingAdmissionPolicyBinding{}
+	Expect(admin.Get(ctx, client.ObjectKey{Name: stampBinding}, stamp)).To(Succeed())
+	Expect(admin.Delete(ctx, stamp)).To(Succeed())
+	DeferCleanup(func(ctx context.Context) {
+		stamp.ResourceVersion = ""
+		Expect(admin.Create(ctx, stamp)).To(Succeed())
+		Eventually(func() map[string]string {
+			token := w.of(v1alpha1.AccessTokenSpec{})
+			token.Name = "tried"
+			Expect(admin.Create(ctx, token, client.DryRunAll)).To(Succeed())
+			return token.Annotations
+		}).WithTimeout(patience).Should(HaveKey(v1alpha1.AnnotationCreatedBy))
+	})
+	Eventually(func(g Gomega) {
+		token := token.DeepCopy()
+		g.Expect(admin.Create(ctx, token)).To(Succeed())
+		if token.Annotations[v1alpha1.AnnotationCreatedBy] != "" {
+			g.Expect(admin.Delete(ctx, token)).To(Succeed())
+		}
+		g.Expect(token.Annotations).NotTo(HaveKey(v1alpha1.AnnotationCreatedBy))
+	}).WithTimeout(patience).Should(Succeed())
+	w.seen(ctx)
 }
 
 // createsAfter waits until what is created is created in a later second.
@@ -205,28 +233,7 @@ var _ = Describe("No proof, no token without expiry or with a reserved scope", S
 
 	It("is content with the policies where nobody wrote down who created it", func(ctx context.Context) {
 		w := newWorld(ctx)
-		stamp := &admissionv1.MutatingAdmissionPolicyBinding{}
-		Expect(admin.Get(ctx, client.ObjectKey{Name: stampBinding}, stamp)).To(Succeed())
-		Expect(admin.Delete(ctx, stamp)).To(Succeed())
-		DeferCleanup(func(ctx context.Context) {
-			stamp.ResourceVersion = ""
-			Expect(admin.Create(ctx, stamp)).To(Succeed())
-			Eventually(func() map[string]string {
-				token := w.of(v1alpha1.AccessTokenSpec{})
-				token.Name = "tried"
-				Expect(admin.Create(ctx, token, client.DryRunAll)).To(Succeed())
-				return token.Annotations
-			}).WithTimeout(patience).Should(HaveKey(v1alpha1.AnnotationCreatedBy))
-		})
-		Eventually(func(g Gomega) {
-			token := w.of(endless())
-			g.Expect(admin.Create(ctx, token)).To(Succeed())
-			if token.Annotations[v1alpha1.AnnotationCreatedBy] != "" {
-				g.Expect(admin.Delete(ctx, token)).To(Succeed())
-			}
-			g.Expect(token.Annotations).NotTo(HaveKey(v1alpha1.AnnotationCreatedBy))
-		}).WithTimeout(patience).Should(Succeed())
-		w.seen(ctx)
+		w.declareUnstamped(ctx, w.of(endless()))
 		p := w.start(0)
 		p.rest(ctx)
 		Expect(w.record(ctx, w.currentToken(ctx, w.key.Name)).Spec.Creator).To(BeNil())
@@ -237,6 +244,17 @@ var _ = Describe("No proof, no token without expiry or with a reserved scope", S
 		p.restWithin(ctx, 0)
 		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
 		Expect(w.token(ctx).Status.Revision).To(BeEquivalentTo(2))
-		Expect(apierrors.IsNotFound(admin.Get(ctx, client.ObjectKey{Name: stampBinding}, stamp.DeepCopy()))).To(BeTrue(), "the stamp was away all the time")
+	})
+
+	It("asks nothing about a subject where nobody wrote down who created it", func(ctx context.Context) {
+		w := newWorld(ctx)
+		w.account(ctx, "deployer")
+		w.declareUnstamped(ctx, w.actingAs("deployer"))
+		// With the policy away, whoever looks at policies first says so.
+		unbind(ctx, w, subjectPolicy, w.tries(ctx, w.person(ctx, "mallory"), w.actingAs("deployer").Spec))
+		p := w.start(0)
+		p.restWithin(ctx, 0)
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCreatorUnchecked, "it is not known who created this AccessToken")
+		Expect(w.records(ctx)).To(BeEmpty())
 	})
 })

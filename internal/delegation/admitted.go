@@ -23,16 +23,19 @@ const canaryName = "accesstoken-canary"
 // mostQuoted bounds, in bytes, what is repeated of another policy's message.
 const mostQuoted = 512
 
+// Unstamped refuses an AccessToken that acts as somebody else and of which it is not
+// known who created it.
+func Unstamped() *Refusal {
+	return unchecked("it is not known who created this AccessToken: install the component creator-stamp, " +
+		"or write your own user name into the annotation " + v1alpha1.AnnotationCreatedBy + " when you create it; then delete and create it again")
+}
+
 // Admitted proves that admission policy asked whoever declared a power for the right
 // to it: that the policies, which are in force since a moment, were so for long
 // enough at another one, before, when the AccessToken did not ask for the power yet:
 // when it was created, or when a token was issued without. A nil Refusal is the
 // proof.
-func (c *Checker) Admitted(token *v1alpha1.AccessToken, power Power, since, before time.Time) *Refusal {
-	if _, stamped := CreatorOf(token); power == ActingAs && !stamped {
-		return unchecked("it is not known who created this AccessToken: install the component creator-stamp, " +
-			"or write your own user name into the annotation " + v1alpha1.AnnotationCreatedBy + " when you create it; then delete and create it again")
-	}
+func (c *Checker) Admitted(power Power, since, before time.Time) *Refusal {
 	settled := since.Add(c.settle())
 	if !before.Before(settled) {
 		return nil

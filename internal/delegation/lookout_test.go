@@ -197,9 +197,6 @@ func TestARefusalSaysFromWhenOnPoliciesCount(t *testing.T) {
 	created := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	clock := clocktesting.NewFakeClock(created)
 	checker := &delegation.Checker{Clock: clock}
-	token := &v1alpha1.AccessToken{ObjectMeta: metav1.ObjectMeta{
-		CreationTimestamp: metav1.NewTime(created), Annotations: map[string]string{v1alpha1.AnnotationCreatedBy: "alice"},
-	}}
 	for _, c := range []struct {
 		power delegation.Power
 		since time.Duration
@@ -213,7 +210,7 @@ func TestARefusalSaysFromWhenOnPoliciesCount(t *testing.T) {
 	} {
 		clock.SetTime(created.Add(c.now))
 		said := ""
-		if refusal := checker.Admitted(token, c.power, created.Add(c.since), created); refusal != nil {
+		if refusal := checker.Admitted(c.power, created.Add(c.since), created); refusal != nil {
 			said = refusal.Message
 		}
 		if said != c.want {
