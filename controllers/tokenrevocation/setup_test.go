@@ -2,10 +2,12 @@ package tokenrevocation_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -69,6 +71,31 @@ func TestTheControllerKeepsACopyAndLooksAtItWhenTheOriginalGoes(t *testing.T) {
 	w.Expect(w.admin.Delete(w.Context(), made)).To(gomega.Succeed())
 	soon(func(g gomega.Gomega) { g.Expect(w.exists(made)).To(gomega.BeFalse()) })
 	copied(w.WithT)
+}
+
+// TestTheControllerHasOneStandForTooMany makes more than there may be at once, and has
+// the namespace delete all of them.
+func TestTheControllerHasOneStandForTooMany(t *testing.T) {
+	w := newWorld(t)
+	w.reconciler.SetMost(most)
+	rec := w.record("deploy", 1)
+	w.startController()
+	var made []*v1alpha1.TokenRevocation
+	for i := range 4 * most {
+		made = append(made, w.revoke(fmt.Sprintf("many-%d", i), elsewhere))
+	}
+	w.Eventually(func(g gomega.Gomega) {
+		for _, each := range made {
+			g.Expect(w.exists(each)).To(gomega.BeTrue())
+			g.Expect(meta.IsStatusConditionTrue(each.Status.Conditions, v1alpha1.ConditionReady)).To(gomega.BeTrue())
+		}
+		g.Expect(w.status(rec).Reason).To(gomega.Equal(v1alpha1.EndReasonCutOff))
+	}).WithTimeout(patience).WithPolling(often).Should(gomega.Succeed())
+	for _, each := range made {
+		w.Expect(w.admin.Delete(w.Context(), each)).To(gomega.Succeed())
+	}
+	w.Expect(len(w.copies())).To(gomega.BeNumerically("<=", 2*most))
+	w.Expect(w.standIns()).NotTo(gomega.BeEmpty())
 }
 
 // TestTheControllerDeletesWhatAccountsLeftBehind has accounts go while nobody looks,
