@@ -54,7 +54,7 @@ func TestACachedRevocationCostsLittle(t *testing.T) {
 		made := &v1alpha1.TokenRevocation{ObjectMeta: metav1.ObjectMeta{
 			Namespace: "team-1-production", Name: fmt.Sprintf("leaked-%d", i), UID: "00000000-0000-4000-8000-000000000000", ResourceVersion: "123456",
 			Annotations:   map[string]string{"filled": strings.Repeat("x", 20_000)},
-			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{` + strings.Repeat(" ", 3000) + `}}`)}}},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kubectl", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{` + strings.Repeat(" ", 3000) + `}}`)}},
 		}}
 		for id := range 100 {
 			made.Spec.TokenIDs = append(made.Spec.TokenIDs, token.DeclaredID(made.Name, int64(id)))

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/onsi/gomega"
+	"golang.org/x/sync/errgroup"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -14,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
+	"github.com/accesstoken-dev/accesstoken-operator/internal/revocation"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/testing/testenv"
 )
 
@@ -158,6 +161,54 @@ func TestARevocationIsInForceEverywhereWithinASecondWithoutAManager(t *testing.T
 				t.Errorf("%s answers %d for a revoked token", v.Name(), status)
 			}
 		}
+	}
+}
+
+// TestTooManyRevocationsEndTheTokensOfTheirNamespaceAlone has an owner make one more
+// than count one by one, none of which names a token.
+func TestTooManyRevocationsEndTheTokensOfTheirNamespaceAlone(t *testing.T) {
+	g, namespace := gomega.NewWithT(t), testenv.Namespace(t)
+	var mine, others []issued
+	t.Run("with a manager", func(t *testing.T) { // which ends with this part
+		startManager(t)
+		mine = issueMany(t, namespace, "mine", 1, v1alpha1.AccessTokenSpec{})
+		others = issueMany(t, testenv.Namespace(t), "mine", 1, v1alpha1.AccessTokenSpec{})
+	})
+	verifiers := []*process{startVerifier(t, "crowded")}
+	none := v1alpha1.RevocationSpec{TokenIDs: []string{"abcdefgh234567ab"}}
+	owner := asOwner(t, namespace)
+	t.Cleanup(func() { // other tests have the same control plane
+		err := adminClient(t).DeleteAllOf(context.WithoutCancel(t.Context()), &v1alpha1.TokenRevocation{}, client.InNamespace(namespace))
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	var group errgroup.Group
+	group.SetLimit(16)
+	for i := range revocation.MostOfNamespace {
+		group.Go(func() error {
+			return owner.Create(t.Context(), &v1alpha1.TokenRevocation{
+				ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("many-%d", i)},
+				Spec:       v1alpha1.TokenRevocationSpec{RevocationSpec: none},
+			})
+		})
+	}
+	g.Expect(group.Wait()).To(gomega.Succeed())
+	verifiers[0].awaitUse(t, mine[0].text, http.StatusOK)
+	expectPrompt(t, untilRefused(t, verifiers, mine[0], func() { revoking(t, namespace, "one-more", none) }))
+	late := startVerifier(t, "crowded-late")
+	for _, v := range append(verifiers, late) {
+		v.awaitUse(t, others[0].text, http.StatusOK)
+		if status := v.use(t, mine[0].text); status != http.StatusUnauthorized {
+			t.Errorf("%s answers %d", v.Name(), status)
+		}
+	}
+
+	t.Log("then a manager comes, and writes it down")
+	startManager(t)
+	g.Eventually(func() v1alpha1.EndReason { return mine[0].record(t).Status.Reason }).WithTimeout(time.Minute).WithPolling(often).Should(gomega.Equal(v1alpha1.EndReasonCutOff))
+	if status := others[0].record(t).Status; status.RevokedAt != "" {
+		t.Errorf("elsewhere: %+v", status)
 	}
 }
 
