@@ -168,11 +168,11 @@ func TestARevocationIsInForceEverywhereWithinASecondWithoutAManager(t *testing.T
 // than count one by one, none of which names a token.
 func TestTooManyRevocationsEndTheTokensOfTheirNamespaceAlone(t *testing.T) {
 	g, namespace := gomega.NewWithT(t), testenv.Namespace(t)
-	var mine, others []issued
+	var mine, other issued
 	t.Run("with a manager", func(t *testing.T) { // which ends with this part
 		startManager(t)
-		mine = issueMany(t, namespace, "mine", 1, v1alpha1.AccessTokenSpec{})
-		others = issueMany(t, testenv.Namespace(t), "mine", 1, v1alpha1.AccessTokenSpec{})
+		mine = issue(t, namespace, "mine", v1alpha1.AccessTokenSpec{})
+		other = issue(t, testenv.Namespace(t), "other", v1alpha1.AccessTokenSpec{})
 	})
 	verifiers := []*process{startVerifier(t, "crowded")}
 	none := v1alpha1.RevocationSpec{TokenIDs: []string{"abcdefgh234567ab"}}
@@ -194,20 +194,20 @@ func TestTooManyRevocationsEndTheTokensOfTheirNamespaceAlone(t *testing.T) {
 		})
 	}
 	g.Expect(group.Wait()).To(gomega.Succeed())
-	verifiers[0].awaitUse(t, mine[0].text, http.StatusOK)
-	expectPrompt(t, untilRefused(t, verifiers, mine[0], func() { revoking(t, namespace, "one-more", none) }))
+	verifiers[0].awaitUse(t, mine.text, http.StatusOK)
+	expectPrompt(t, untilRefused(t, verifiers, mine, func() { revoking(t, namespace, "one-more", none) }))
 	late := startVerifier(t, "crowded-late")
 	for _, v := range append(verifiers, late) {
-		v.awaitUse(t, others[0].text, http.StatusOK)
-		if status := v.use(t, mine[0].text); status != http.StatusUnauthorized {
+		v.awaitUse(t, other.text, http.StatusOK)
+		if status := v.use(t, mine.text); status != http.StatusUnauthorized {
 			t.Errorf("%s answers %d", v.Name(), status)
 		}
 	}
 
 	t.Log("then a manager comes, and writes it down")
 	startManager(t)
-	g.Eventually(func() v1alpha1.EndReason { return mine[0].record(t).Status.Reason }).WithTimeout(time.Minute).WithPolling(often).Should(gomega.Equal(v1alpha1.EndReasonCutOff))
-	if status := others[0].record(t).Status; status.RevokedAt != "" {
+	g.Eventually(func() v1alpha1.EndReason { return mine.record(t).Status.Reason }).WithTimeout(time.Minute).WithPolling(often).Should(gomega.Equal(v1alpha1.EndReasonCutOff))
+	if status := other.record(t).Status; status.RevokedAt != "" {
 		t.Errorf("elsewhere: %+v", status)
 	}
 }
