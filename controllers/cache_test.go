@@ -20,7 +20,9 @@ func TestTheCacheKeepsOnlyWhatIsReadOfWhatTenantsMakeInNumbers(t *testing.T) {
 		"none that is kept":    {nil, map[string]string{"a": long}, nil},
 		"one that is kept":     {map[string]string{"b": ""}, map[string]string{"a": long, "b": "c"}, map[string]string{"b": "c"}},
 		"one that is too long": {map[string]string{"a": ""}, map[string]string{"a": long}, map[string]string{"a": long[:mostValue]}},
-		"no annotation":        {map[string]string{"a": ""}, nil, nil},
+		"the groups of a creator": {map[string]string{v1alpha1.AnnotationCreatedByGroups: ""}, map[string]string{v1alpha1.AnnotationCreatedByGroups: long},
+			map[string]string{v1alpha1.AnnotationCreatedByGroups: long}},
+		"no annotation": {map[string]string{"a": ""}, nil, nil},
 	} {
 		var keep []string
 		for key := range c.keep {

@@ -110,7 +110,7 @@ func CacheOptions() cache.Options {
 		&corev1.ServiceAccount{}:           {Transform: keepOnly(v1alpha1.AnnotationRevokeTokensBefore)},
 		&corev1.Secret{}:                   {Label: labels.NewSelector().Add(*labelled), Transform: dropContent},
 		&corev1.Namespace{}:                {Transform: dropUnread},
-		&v1alpha1.AccessToken{}:            {Transform: dropUnread},
+		&v1alpha1.AccessToken{}:            {Transform: keepOnly(declaredBy...)},
 		&v1alpha1.AccessTokenPolicy{}:      {Transform: dropUnread},
 		&v1alpha1.AccessTokenQuota{}:       {Transform: dropUnread},
 		&v1alpha1.TokenRecord{}:            {Transform: dropUnread},
@@ -136,6 +136,11 @@ func dropUnread(object any) (any, error) {
 	return object, nil
 }
 
+// declaredBy are the annotations of an AccessToken that are read.
+var declaredBy = []string{
+	v1alpha1.AnnotationRotateRequestedAt, v1alpha1.AnnotationCreatedBy, v1alpha1.AnnotationCreatedByUID, v1alpha1.AnnotationCreatedByGroups,
+}
+
 // mostValue is how much of an annotation is kept, in bytes: more than any that means
 // something has.
 const mostValue = 512
@@ -156,7 +161,10 @@ func keepOnly(annotations ...string) func(any) (any, error) {
 			if kept == nil {
 				kept = map[string]string{}
 			}
-			kept[key] = strings.Clone(value[:min(len(value), mostValue)])
+			if !strings.HasPrefix(key, v1alpha1.AnnotationCreatedBy) { // which policy guards, and which names somebody else when it is cut
+				value = value[:min(len(value), mostValue)]
+			}
+			kept[key] = strings.Clone(value)
 		}
 		metadata.SetManagedFields(nil)
 		metadata.SetOwnerReferences(nil)
