@@ -1,6 +1,7 @@
 package store
 
 import (
+	"hash/maphash"
 	"time"
 
 	"github.com/accesstoken-dev/accesstoken-operator/internal/revocation"
@@ -20,10 +21,9 @@ type revocations struct {
 	known map[revocation.Ref]held
 	// own counts the TokenRevocations of each namespace that are known.
 	own map[string]int
-	// crowds are the namespaces that had more TokenRevocations than mostOwn when they
-	// were last listed, or have had since: none of them is known, and all tokens up to
-	// this cut are void. It holds until the next list, whatever is deleted.
-	crowds  map[string]cut
+	// crowds are of the namespaces that had more TokenRevocations than mostOwn when they
+	// were last listed, or have had since.
+	crowds  map[string]*crowd
 	mostOwn int
 
 	cuts     *cuts // those of all that are known, and of some that are gone
@@ -34,7 +34,7 @@ type revocations struct {
 
 func newRevocations() revocations {
 	return revocations{
-		known: map[revocation.Ref]held{}, own: map[string]int{}, crowds: map[string]cut{}, mostOwn: revocation.MostOfNamespace,
+		known: map[revocation.Ref]held{}, own: map[string]int{}, crowds: map[string]*crowd{}, mostOwn: revocation.MostOfNamespace,
 		cuts: newCuts(), sweeping: newCuts(), sweep: make(chan struct{}, 1),
 	}
 }
@@ -47,11 +47,15 @@ func (s *Store) PutRevocation(r revocation.Revocation) {
 }
 
 func (s *revocations) put(r *revocation.Revocation) {
-	if latest, crowded := s.crowds[r.Ref.Namespace]; crowded {
-		if at := inCrowd(r); at.before > latest.before {
-			s.cutCrowd(r.Ref.Namespace, at)
+	if crowd := s.crowds[r.Ref.Namespace]; crowd != nil {
+		if crowd.holds(r) {
+			return
 		}
-		return
+		if len(crowd.members)+s.own[r.Ref.Namespace] >= s.mostOwn {
+			crowd.members[hashOf(r.Ref)] = struct{}{}
+			s.cutCrowd(r.Ref.Namespace, inCrowd(r))
+			return
+		}
 	}
 	if known, ok := s.known[r.Ref]; ok && known.uid == r.UID {
 		return // it cannot change
@@ -62,7 +66,7 @@ func (s *revocations) put(r *revocation.Revocation) {
 	s.known[r.Ref] = kept
 	if namespace := r.Ref.Namespace; namespace != "" {
 		if s.own[namespace]++; s.own[namespace] > s.mostOwn {
-			s.crowd(namespace)
+			s.beginCrowd(namespace)
 			return
 		}
 	}
@@ -71,10 +75,34 @@ func (s *revocations) put(r *revocation.Revocation) {
 	s.wake()
 }
 
-// crowd lets go of the TokenRevocations of a namespace that has too many, and has
-// all of them void what they may name.
-func (s *revocations) crowd(namespace string) {
+// crowd are TokenRevocations of a namespace that count together: all tokens up to the
+// cut are void. That holds until the next list, however many are deleted; but those
+// that come when there are few again count one by one.
+type crowd struct {
+	cut     cut
+	members map[uint64]struct{} // hashes of their names; nothing else of them is kept
+}
+
+var hashSeed = maphash.MakeSeed()
+
+func hashOf(ref revocation.Ref) uint64 { return maphash.String(hashSeed, ref.Name) }
+
+// holds says that a revocation is of the crowd. One of the same name that was made
+// since is not.
+func (c *crowd) holds(r *revocation.Revocation) bool {
+	_, there := c.members[hashOf(r.Ref)]
+	if there && inCrowd(r).before > c.cut.before {
+		delete(c.members, hashOf(r.Ref))
+		return false
+	}
+	return there
+}
+
+// beginCrowd lets go of the TokenRevocations of a namespace that has too many, and
+// has all of them void what they may name.
+func (s *revocations) beginCrowd(namespace string) {
 	var latest cut
+	members := make(map[uint64]struct{}, s.mostOwn)
 	for ref, each := range s.known {
 		if ref.Namespace != namespace {
 			continue
@@ -82,15 +110,20 @@ func (s *revocations) crowd(namespace string) {
 		if at := (cut{before: each.cut.written, written: each.cut.written}); at.before >= latest.before {
 			latest = at
 		}
+		members[hashOf(ref)] = struct{}{}
 		delete(s.known, ref)
 	}
 	delete(s.own, namespace)
+	s.crowds[namespace] = &crowd{members: members}
 	s.cutCrowd(namespace, latest)
 	s.makeUp()
 }
 
 func (s *revocations) cutCrowd(namespace string, at cut) {
-	s.crowds[namespace] = at
+	if at.before <= s.crowds[namespace].cut.before {
+		return
+	}
+	s.crowds[namespace].cut = at
 	raise(s.cuts.namespaces, namespace, at)
 	raise(s.sweeping.namespaces, namespace, at)
 	s.wake()
@@ -118,6 +151,9 @@ func (s *Store) DeleteRevocation(ref revocation.Ref) {
 
 func (s *revocations) delete(ref revocation.Ref) {
 	if _, known := s.known[ref]; !known {
+		if crowd := s.crowds[ref.Namespace]; crowd != nil {
+			delete(crowd.members, hashOf(ref))
+		}
 		return
 	}
 	delete(s.known, ref)
@@ -137,8 +173,8 @@ func (s *revocations) makeUp() {
 	for _, each := range s.known {
 		s.cuts.add(&each)
 	}
-	for namespace, at := range s.crowds {
-		raise(s.cuts.namespaces, namespace, at)
+	for namespace, crowd := range s.crowds {
+		raise(s.cuts.namespaces, namespace, crowd.cut)
 	}
 }
 

@@ -171,6 +171,21 @@ func TestTooManyRevocationsOfANamespaceVoidAllThatIsInItAndNothingElse(t *testin
 		t.Error("what was made before the last one is good")
 	}
 
+	t.Log("one by one when there are few again, though what was void stays so")
+	for i := range revocation.MostOfNamespace + 1 {
+		o.DeleteRevocation(ownRevocation(i).Ref)
+	}
+	weeks, _ := mint.Record(t, "shop", "weeks-later", issued.Add(200*time.Hour))
+	o.PutRecord(weeks)
+	few := ownRevocation(0)
+	few.CreatedAt = issued.Add(300 * time.Hour)
+	o.PutRevocation(few)
+	o.ApplyRevocations()
+	if o.revoked(weeks) || !o.revoked(rec) || len(o.revocations.known) != 1 {
+		t.Errorf("revoked: %v, the first one %v; %d revocations are kept", o.revoked(weeks), o.revoked(rec), len(o.revocations.known))
+	}
+	o.DeleteRevocation(few.Ref)
+
 	t.Log("until they are listed, and are fewer")
 	o.DeleteRevocation(last.Ref)
 	fresh, _ := mint.Record(t, "shop", "fresh", issued.Add(3*time.Minute))
