@@ -31,7 +31,7 @@ func TestTheCacheKeepsOnlyWhatIsReadOfWhatTenantsMakeInNumbers(t *testing.T) {
 		object := &v1alpha1.TokenRevocation{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: "ci", Name: "leak", UID: "uid", ResourceVersion: "7", Generation: 1, Annotations: c.has,
-				Labels: map[string]string{"a": "b"}, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}}, OwnerReferences: []metav1.OwnerReference{{Name: "n"}},
+				Labels: map[string]string{"a": "b"}, ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}}, OwnerReferences: []metav1.OwnerReference{{Name: "n"}}, Finalizers: []string{"f"},
 			},
 			Spec: v1alpha1.TokenRevocationSpec{RevocationSpec: v1alpha1.RevocationSpec{All: true}},
 		}

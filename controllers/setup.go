@@ -99,8 +99,8 @@ func ClientOptions() client.Options {
 // CacheOptions keep memory small: Secrets are watched as metadata only, and
 // only those that the operator labelled; of the rest, what nobody reads is
 // dropped on arrival. The managedFields of Secrets stay: they show who wrote
-// what. Whoever may write an object may fill its annotations: of what tenants make
-// in any number no other than ours stay.
+// what. Whoever may write an object may fill its metadata: of what tenants make in
+// any number, but for Secrets, only our annotations stay.
 func CacheOptions() cache.Options {
 	labelled, err := labels.NewRequirement(v1alpha1.LabelAccessToken, selection.Exists, nil)
 	if err != nil {
@@ -123,6 +123,7 @@ func CacheOptions() cache.Options {
 // applied: of a Secret, its content.
 func dropContent(object any) (any, error) {
 	if metadata, ok := object.(client.Object); ok {
+		metadata.SetFinalizers(nil)
 		delete(metadata.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
 	}
 	return object, nil
@@ -131,6 +132,7 @@ func dropContent(object any) (any, error) {
 func dropUnread(object any) (any, error) {
 	if metadata, ok := object.(client.Object); ok {
 		metadata.SetManagedFields(nil)
+		metadata.SetFinalizers(nil)
 		delete(metadata.GetAnnotations(), corev1.LastAppliedConfigAnnotation)
 	}
 	return object, nil
@@ -168,6 +170,7 @@ func keepOnly(annotations ...string) func(any) (any, error) {
 		}
 		metadata.SetManagedFields(nil)
 		metadata.SetOwnerReferences(nil)
+		metadata.SetFinalizers(nil)
 		metadata.SetLabels(nil)
 		metadata.SetAnnotations(kept)
 		return object, nil

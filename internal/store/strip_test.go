@@ -16,7 +16,7 @@ func TestWhatNobodyReadsOfAnObjectIsDroppedOnArrival(t *testing.T) {
 	full := metav1.ObjectMeta{
 		Namespace: "shop", Name: "deploy", UID: "uid", CreationTimestamp: metav1.NewTime(issued),
 		Annotations: map[string]string{"a": "b"}, Labels: map[string]string{"a": "b"},
-		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}}, OwnerReferences: []metav1.OwnerReference{{Name: "n"}},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "m"}}, OwnerReferences: []metav1.OwnerReference{{Name: "n"}}, Finalizers: []string{"f"},
 	}
 	read := metav1.ObjectMeta{Namespace: "shop", Name: "deploy", UID: "uid", CreationTimestamp: metav1.NewTime(issued)}
 	revocations := revocationTarget(New(Options{Opener: mint.Default().Opener(), Clock: clocktesting.NewFakePassiveClock(issued)}), true, revocation.Of, func() {})

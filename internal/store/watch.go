@@ -156,10 +156,11 @@ func revocationTarget[T object](to *Store, namespaced bool, read func(T) (revoca
 }
 
 // strip takes away what nobody reads here: whoever may write an object may fill its
-// annotations, and a list is held as a whole for a moment.
+// metadata, and a list is held as a whole for a moment.
 func strip[T object](each T) {
 	each.SetManagedFields(nil)
 	each.SetOwnerReferences(nil)
+	each.SetFinalizers(nil)
 	each.SetLabels(nil)
 	each.SetAnnotations(nil)
 }
@@ -179,7 +180,7 @@ func (w *Watches) hear(kind Kind) func() {
 // were read anew.
 func (w *Watches) watchRecords(ctx context.Context, source cache.ListerWatcher, keysRead <-chan struct{}) {
 	w.watch(ctx, source, &target[*v1alpha1.TokenRecord]{
-		put: w.Store.PutRecord, remove: w.Store.DeleteRecord, hear: w.hear(KindTokenRecord), strip: stripRecord,
+		put: w.Store.PutRecord, remove: w.Store.DeleteRecord, hear: w.hear(KindTokenRecord), strip: strip[*v1alpha1.TokenRecord],
 		replace: func(list []*v1alpha1.TokenRecord) {
 			select {
 			case <-ctx.Done():
@@ -188,11 +189,6 @@ func (w *Watches) watchRecords(ctx context.Context, source cache.ListerWatcher, 
 			}
 		},
 	})
-}
-
-// stripRecord takes away what is not needed, before many are kept for a moment.
-func stripRecord(rec *v1alpha1.TokenRecord) {
-	rec.ManagedFields, rec.OwnerReferences, rec.Labels = nil, nil, nil
 }
 
 // rereadRecords reads all records beside the watch, so that what is revoked meanwhile
@@ -220,7 +216,7 @@ func listRecords(ctx context.Context, source cache.ListerWithContext) (records [
 	pages := pager.New(source.ListWithContext)
 	err = pages.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error {
 		if rec, ok := object.(*v1alpha1.TokenRecord); ok {
-			stripRecord(rec)
+			strip(rec)
 			records = append(records, rec)
 		}
 		return nil
