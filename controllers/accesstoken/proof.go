@@ -79,12 +79,17 @@ func (p *pass) unasked(state *lifecycle.State, power delegation.Power) (before t
 	case latest == nil:
 	case power == delegation.ReservedScopes:
 		proved = slices.Equal(latest.Object.Spec.Scopes, p.token.Spec.Scopes)
-	case latest.Object.Spec.MaxAgeSeconds == nil:
-		proved = true
 	default:
-		before = latest.IssuedAt
+		before, proved = latest.IssuedAt, p.neverStill(latest)
 	}
 	return before, proved
+}
+
+// neverStill says that a record is of the token issued last, which does not expire,
+// and that nobody asked for an age since.
+func (p *pass) neverStill(latest *lifecycle.Record) bool {
+	object := latest.Object
+	return object.Spec.Revision >= p.token.Status.Revision && object.Spec.MaxAgeSeconds == nil && object.Status.MaxAgeSeconds == nil
 }
 
 // latestGood is the last record that opens; nil where none does.

@@ -219,6 +219,28 @@ var _ = Describe("No proof, no token without expiry or with a reserved scope", S
 		Expect(w.currentToken(ctx, w.key.Name)).NotTo(Equal(text), "an age takes no proof")
 	})
 
+	It("holds for Never that was set again meanwhile, after somebody who may had given it up", func(ctx context.Context) {
+		w := newWorld(ctx)
+		alice, mallory := w.person(ctx, "alice"), w.person(ctx, "mallory")
+		w.may(ctx, "alice", rbacv1.PolicyRule{APIGroups: []string{v1alpha1.Group}, Resources: []string{"accesstokens"}, Verbs: []string{v1alpha1.VerbIssueWithoutExpiry}})
+		Eventually(w.tries(ctx, alice, endless())).WithTimeout(patience).Should(Succeed())
+		w.declareAs(ctx, alice, w.of(endless()))
+		p := w.start(0)
+		p.rest(ctx)
+		w.edit(ctx, func(token *v1alpha1.AccessToken) { token.Spec.MaxAge = "1h" })
+		p.restWithin(ctx, 0)
+		text := w.currentToken(ctx, w.key.Name)
+		again := unbind(ctx, w, expiryPolicy, w.tries(ctx, mallory, endless()))
+		token := w.token(ctx)
+		token.Spec.MaxAge = v1alpha1.MaxAgeNever
+		Expect(mallory.Update(ctx, token)).To(Succeed())
+		again()
+		w.requestRotation(ctx)
+		p.restWithin(ctx, 0)
+		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCreatorUnchecked, "give spec.maxAge an age such as 8760h, or delete and create it again")
+		Expect(w.currentToken(ctx, w.key.Name)).To(Equal(text))
+	})
+
 	It("lets a token go on that was issued before a policy was made again", func(ctx context.Context) {
 		w := newWorld(ctx)
 		w.declare(ctx, endless())
