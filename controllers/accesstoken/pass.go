@@ -41,7 +41,6 @@ type pass struct {
 	checked      v1alpha1.CreatorCheck // how the right to what is declared was proved
 	issuing      int64                 // the revision issued last in this pass, which the status lacks
 	placed       bool                  // the place was looked up
-	unchecked    error                 // what could not be read, without which the pass did what it could
 }
 
 func (p *pass) key() client.ObjectKey { return client.ObjectKeyFromObject(p.token) }

@@ -198,8 +198,6 @@ func (r *Reconciler) settle(pass *pass, state *lifecycle.State, err error) (ctrl
 		return ctrl.Result{RequeueAfter: r.overtaken.note(pass.key()), Priority: new(usualPriority)}, nil
 	case err != nil:
 		return ctrl.Result{Priority: new(usualPriority)}, err
-	case pass.unchecked != nil:
-		return ctrl.Result{Priority: new(usualPriority)}, pass.unchecked
 	}
 	r.overtaken.forget(pass.key())
 	return r.lookAgain(pass, *state), nil

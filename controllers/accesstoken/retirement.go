@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/accesstoken-dev/accesstoken-operator/api/v1alpha1"
 	"github.com/accesstoken-dev/accesstoken-operator/internal/lastused"
@@ -21,6 +22,8 @@ const (
 	// trackingRest is how long one look whether verifiers note uses does for all
 	// tokens, where they do not yet.
 	trackingRest = time.Minute
+	// unjudgedRetry is how soon what could not be read is read again.
+	unjudgedRetry = time.Minute
 	// untrackedRetry is how soon a token is looked at again meanwhile.
 	untrackedRetry = time.Hour
 )
@@ -35,9 +38,9 @@ func (p *pass) observeRetirement(ctx context.Context, state *lifecycle.State, se
 	}
 	since, err := p.tracking.since(ctx, p.Reconciler)
 	if err != nil {
-		p.unchecked = fmt.Errorf("read since when uses are noted, without which no unused token is taken back: %w", err)
+		p.unjudged(ctx, state, fmt.Errorf("read since when uses are noted: %w", err))
 	}
-	if since.IsZero() {
+	if err == nil && since.IsZero() {
 		p.recheck = state.Now.Add(untrackedRetry)
 	}
 	state.Retirement = &lifecycle.Retirement{UnusedFor: unusedFor, TrackedSince: since}
@@ -64,12 +67,20 @@ func (p *pass) confirmUnused(ctx context.Context, state *lifecycle.State) {
 	}
 	switch {
 	case err != nil:
-		state.Retirement.Mounted, p.unchecked = true, err
+		state.Retirement.Mounted = true
+		p.unjudged(ctx, state, err)
 	case used:
 		p.recheck = state.Now.Add(mountedRetry)
 		state.Retirement.Mounted = true
 		p.mounted.note(p.key(), p.recheck)
 	}
+}
+
+// unjudged tells why a token that may have to be taken back unused is kept, and has it
+// looked at again soon.
+func (p *pass) unjudged(ctx context.Context, state *lifecycle.State, why error) {
+	log.FromContext(ctx).Error(why, "no unused token is taken back meanwhile")
+	p.recheck = state.Now.Add(unjudgedRetry)
 }
 
 func (p *pass) rereadRecords(ctx context.Context, state *lifecycle.State) error {

@@ -206,8 +206,9 @@ var _ = Describe("Retirement that cannot be judged", Serial, func() {
 		reading := readBy(p)
 		reading.fails = true
 		w.clock.SetTime(w.clock.Now().Add(13 * time.Hour))
-		_, err := p.reconcile(ctx)
-		Expect(err).To(MatchError(errUnreadable), "it is tried again, and logged")
+		result, err := p.reconcile(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(result.RequeueAfter).To(BeNumerically("~", time.Minute, time.Second))
 		Expect(w.currentToken(ctx, w.key.Name)).NotTo(Equal(text), "it was rotated all the same")
 
 		state(v1alpha1.StateRevoked)(ctx, w)
@@ -227,8 +228,9 @@ var _ = Describe("Retirement that cannot be judged", Serial, func() {
 		reading := readBy(p)
 		reading.fails = true
 		w.clock.SetTime(w.clock.Now().Add(2 * time.Hour))
-		_, err := p.reconcile(ctx)
-		Expect(err).To(MatchError(errUnreadable))
+		result, err := p.reconcile(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(result.RequeueAfter).To(BeNumerically("~", time.Minute, time.Second))
 		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonIssued)
 
 		state(v1alpha1.StateRevoked)(ctx, w)
