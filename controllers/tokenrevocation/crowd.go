@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -94,10 +96,28 @@ func (r *Reconciler) standIn(ctx context.Context, o *order) error {
 			},
 		},
 	}
-	if err := r.Client.Create(ctx, made, client.FieldOwner(FieldManager)); client.IgnoreAlreadyExists(err) != nil {
+	wanted := made.DeepCopy()
+	err := r.Client.Create(ctx, made, client.FieldOwner(FieldManager))
+	if apierrors.IsAlreadyExists(err) {
+		err = r.standsFor(ctx, wanted)
+	}
+	if err != nil {
 		return fmt.Errorf("void all tokens of namespace %s, which has too many revocations: %w", namespace, err)
 	}
 	o.crowd = at
+	return nil
+}
+
+// standsFor checks that what has the name of a revocation that stands for all is one:
+// the name can be foreseen.
+func (r *Reconciler) standsFor(ctx context.Context, wanted *v1alpha1.ClusterTokenRevocation) error {
+	found := &v1alpha1.ClusterTokenRevocation{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(wanted), found); err != nil {
+		return fmt.Errorf("read ClusterTokenRevocation %s, which is there already: %w", wanted.Name, err)
+	}
+	if originalOf(found) != originalOf(wanted) || !equality.Semantic.DeepEqual(found.Spec, wanted.Spec) {
+		return fmt.Errorf("ClusterTokenRevocation %s stands where the operator's own belongs, and is none: delete it", wanted.Name)
+	}
 	return nil
 }
 

@@ -162,3 +162,25 @@ func TestTheNewTokensThatOneOfTooManyAsksForCome(t *testing.T) {
 	w.Expect(err).NotTo(gomega.HaveOccurred())
 	w.Expect(w.status(rec).Reissue).To(gomega.BeTrue())
 }
+
+func TestAnotherObjectUnderTheNameOfOneThatStandsForAllIsNotBelieved(t *testing.T) {
+	w := newWorld(t)
+	w.reconciler.SetMost(most)
+	rec := w.record("deploy", 1)
+	w.revokeMany(most)
+	last := w.revoke("last", elsewhere)
+	squatter := &v1alpha1.ClusterTokenRevocation{
+		ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("all-%s-%d", w.namespace, last.CreationTimestamp.Unix())},
+		Spec:       v1alpha1.ClusterTokenRevocationSpec{Namespace: w.namespace, RevocationSpec: elsewhere},
+	}
+	w.Expect(w.admin.Create(w.Context(), squatter)).To(gomega.Succeed())
+	_, err := w.reconcile(last)
+	w.Expect(err).To(gomega.MatchError(gomega.ContainSubstring(squatter.Name + " stands where the operator's own belongs, and is none: delete it")))
+	w.Expect(last.Status.Conditions).To(gomega.BeEmpty(), "it does not say that it is done")
+
+	w.Expect(w.admin.Delete(w.Context(), squatter)).To(gomega.Succeed())
+	_, err = w.reconcile(last)
+	w.Expect(err).NotTo(gomega.HaveOccurred())
+	w.carryOut()
+	w.Expect(w.status(rec)).To(gomega.HaveField("Reason", v1alpha1.EndReasonCutOff))
+}
