@@ -56,8 +56,12 @@ func (l *Lock) Term() string {
 	return ""
 }
 
-// Create makes the Lease, and with it takes the lead.
+// Create makes the Lease, and with it takes the lead. Where somebody deleted it while
+// this process led, that would be a second term.
 func (l *Lock) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	if l.Term() != "" {
+		return errSecondTerm
+	}
 	return l.lead(record, func() error { return l.Interface.Create(ctx, record) })
 }
 

@@ -61,6 +61,7 @@ func TestAManagerLeadsForOneTerm(t *testing.T) {
 	g.Expect(second.Term()).To(gomega.Equal(second.Identity() + "/1"))
 
 	g.Expect(renew(first, held(first, 2))).To(gomega.MatchError(gomega.ContainSubstring("the process has to start anew to lead")))
+	g.Expect(first.Create(t.Context(), held(first, 0))).To(gomega.MatchError(gomega.ContainSubstring("the process has to start anew to lead")), "not though the Lease is deleted")
 	g.Expect(first.Term()).To(gomega.Equal(first.Identity()+"/0"), "which is over: what it still writes is refused")
 	client, err := kubernetes.NewForConfig(testenv.Config(t))
 	g.Expect(err).NotTo(gomega.HaveOccurred())
