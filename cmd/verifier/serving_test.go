@@ -129,7 +129,9 @@ func TestWebhooksAreForTheClientsThatAreNamed(t *testing.T) {
 	g.Expect(review(named, named.client)).To(gomega.MatchError(gomega.ContainSubstring("tls: ")), "without a certificate")
 	other := startVerifier(t, "client-other", "--client-name=other")
 	g.Expect(review(other, other.webhooks)).To(gomega.MatchError(gomega.ContainSubstring("tls: ")), "another name")
-	g.Expect(other.logged(t)).To(gomega.ContainSubstring(`client certificate of \"kube-apiserver\" is not of those that are let in`))
+	// The client learns of it before the log does.
+	g.Eventually(func() string { return other.logged(t) }).WithTimeout(soon).WithPolling(often).
+		Should(gomega.ContainSubstring(`client certificate of \"kube-apiserver\" is not of those that are let in`))
 }
 
 func TestWhatIsNotWantedIsNotServed(t *testing.T) {
