@@ -110,15 +110,15 @@ func (v verifierSummary) lines(dir string) [][2]string {
 
 // securityEvents says where identity providers push events to, and who may.
 func (v verifierSummary) securityEvents() string {
-	text, next := v.url+"/security-events", " of "
-	for i := range v.config.SecurityEvents.Issuers {
-		text += next + v.config.SecurityEvents.Issuers[i].Issuer
-		next = ", "
+	issuers := v.config.SecurityEvents.Issuers
+	if len(issuers) == 0 {
+		return v.url + "/security-events, once securityEvents of the configuration names an issuer"
 	}
-	if len(v.config.SecurityEvents.Issuers) == 0 {
-		text += ", once securityEvents of the configuration names an issuer"
+	names := make([]string, 0, len(issuers))
+	for i := range issuers {
+		names = append(names, issuers[i].Issuer)
 	}
-	return text
+	return v.url + "/security-events of " + strings.Join(names, ", ")
 }
 
 // required says what a policy requires of a token.
