@@ -174,6 +174,23 @@ var _ = Describe("A token without expiry or with a reserved scope", func() {
 	})
 })
 
+// refusesNeverOf has somebody set Never while nothing asks for the right, and checks
+// that the token which is there stays.
+func (p *process) refusesNeverOf(ctx context.Context, user client.Client) (text string) {
+	GinkgoHelper()
+	text = p.currentToken(ctx, p.world.key.Name)
+	again := unbind(ctx, p.world, expiryPolicy, p.tries(ctx, user, endless()))
+	token := p.token(ctx)
+	token.Spec.MaxAge = v1alpha1.MaxAgeNever
+	Expect(user.Update(ctx, token)).To(Succeed())
+	again()
+	p.requestRotation(ctx)
+	p.restWithin(ctx, 0)
+	p.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCreatorUnchecked, "give spec.maxAge an age such as 8760h, or delete and create it again")
+	Expect(p.currentToken(ctx, p.world.key.Name)).To(Equal(text))
+	return text
+}
+
 var _ = Describe("No proof, no token without expiry or with a reserved scope", Serial, func() {
 	DescribeTable("holds while a policy is out of force, and for what was declared meanwhile", func(ctx context.Context, policy string, spec v1alpha1.AccessTokenSpec) {
 		w := newWorld(ctx)
@@ -202,16 +219,7 @@ var _ = Describe("No proof, no token without expiry or with a reserved scope", S
 		w.declareAs(ctx, mallory, w.of(v1alpha1.AccessTokenSpec{MaxAge: "1h"}))
 		p := w.start(0)
 		p.rest(ctx)
-		text := w.currentToken(ctx, w.key.Name)
-		again := unbind(ctx, w, expiryPolicy, w.tries(ctx, mallory, endless()))
-		token := w.token(ctx)
-		token.Spec.MaxAge = v1alpha1.MaxAgeNever
-		Expect(mallory.Update(ctx, token)).To(Succeed())
-		again()
-		w.requestRotation(ctx)
-		p.restWithin(ctx, 0)
-		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCreatorUnchecked, "give spec.maxAge an age such as 8760h, or delete and create it again")
-		Expect(w.currentToken(ctx, w.key.Name)).To(Equal(text))
+		text := p.refusesNeverOf(ctx, mallory)
 
 		w.edit(ctx, func(token *v1alpha1.AccessToken) { token.Spec.MaxAge = "2h" })
 		p.restWithin(ctx, 0)
@@ -229,16 +237,7 @@ var _ = Describe("No proof, no token without expiry or with a reserved scope", S
 		p.rest(ctx)
 		w.edit(ctx, func(token *v1alpha1.AccessToken) { token.Spec.MaxAge = "1h" })
 		p.restWithin(ctx, 0)
-		text := w.currentToken(ctx, w.key.Name)
-		again := unbind(ctx, w, expiryPolicy, w.tries(ctx, mallory, endless()))
-		token := w.token(ctx)
-		token.Spec.MaxAge = v1alpha1.MaxAgeNever
-		Expect(mallory.Update(ctx, token)).To(Succeed())
-		again()
-		w.requestRotation(ctx)
-		p.restWithin(ctx, 0)
-		w.shows(ctx, v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCreatorUnchecked, "give spec.maxAge an age such as 8760h, or delete and create it again")
-		Expect(w.currentToken(ctx, w.key.Name)).To(Equal(text))
+		p.refusesNeverOf(ctx, mallory)
 	})
 
 	It("lets a token go on that was issued before a policy was made again", func(ctx context.Context) {

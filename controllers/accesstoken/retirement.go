@@ -70,9 +70,8 @@ func (p *pass) confirmUnused(ctx context.Context, state *lifecycle.State) {
 		state.Retirement.Mounted = true
 		p.unjudged(ctx, state, err)
 	case used:
-		p.recheck = state.Now.Add(mountedRetry)
 		state.Retirement.Mounted = true
-		p.mounted.note(p.key(), p.recheck)
+		p.recheck = p.mounted.note(p.key(), state.Now)
 	}
 }
 
@@ -134,28 +133,15 @@ func (t *tracking) since(ctx context.Context, r *Reconciler) (time.Time, error) 
 	return t.known, err
 }
 
-// mounted remembers until when tokens that are due to be taken back count as used by
-// a Pod, so that an edit of such an AccessToken lists no Pods. Safe for concurrent
-// use.
-type mounted struct {
-	mu    sync.Mutex
-	byKey map[client.ObjectKey]time.Time
+// mounted remembers which tokens that are due to be taken back were last seen used by
+// a Pod, so that an edit of such an AccessToken lists no Pods.
+type mounted struct{ streaks }
+
+// note says until when a token counts as used that was seen so.
+func (m *mounted) note(key client.ObjectKey, now time.Time) (until time.Time) {
+	m.put(key, streak{last: now})
+	return now.Add(mountedRetry)
 }
 
-func (m *mounted) until(key client.ObjectKey) time.Time {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.byKey[key]
-}
-
-func (m *mounted) note(key client.ObjectKey, until time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.byKey[key] = until
-}
-
-func (m *mounted) forget(key client.ObjectKey) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.byKey, key)
-}
+// until is until when a token counts as used; long ago for one that was never seen so.
+func (m *mounted) until(key client.ObjectKey) time.Time { return m.get(key).last.Add(mountedRetry) }

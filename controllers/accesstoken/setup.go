@@ -62,7 +62,7 @@ func New(options Options) *Reconciler {
 		ledgers:   newLedgers(),
 
 		tracking:   &tracking{},
-		mounted:    &mounted{byKey: map[client.ObjectKey]time.Time{}},
+		mounted:    &mounted{newStreaks()},
 		podSecrets: &podSecrets{known: map[string]referred{}},
 		creators:   &delegation.Checker{Live: options.Live, Namespace: options.Namespace, Clock: options.Clock, Settle: options.PolicySettle},
 	}

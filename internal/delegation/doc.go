@@ -4,6 +4,6 @@
 // it was declared, and that the creator has it still. No proof, no issue.
 //
 // It decides nothing else about a token. Each proof is made when it is needed; all
-// that is kept is since when the policies are as they are. Whether policies bind the manager's own account is the
-// business of package canary.
+// that is kept is since when the policies are as they are. Whether policies bind the
+// manager's own account is the business of package canary.
 package delegation
